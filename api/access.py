@@ -1,0 +1,110 @@
+"""Who may do what. Every route declares one guard, a permission or `public`; the app refuses to start otherwise (S20).
+
+A guard also refuses query parameters its route does not know, after the caller is known: nobody learns anything about
+a route without a token.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Request, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from models import errors
+from models.permissions import GRANTED, Permission, Role
+
+SCHEME = "Bearer "
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent this request, as their token says."""
+
+    id: UUID
+    role: Role
+
+    def may(self, permission: Permission) -> bool:
+        return permission in GRANTED[self.role]
+
+
+Guard = Callable[[Request], Awaitable[Caller | None]]
+
+
+def authenticate(request: Request) -> Caller:
+    """The caller, from the one Authorization header.
+
+    Raises:
+        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
+    """
+    values = request.headers.getlist("authorization")
+    if len(values) != 1 or values[0][: len(SCHEME)].lower() != SCHEME.lower():
+        raise errors.InvalidToken
+    identity = request.app.state.services.tokens.verify(values[0][len(SCHEME) :].strip())
+    request.state.caller = str(identity.user_id)
+    return Caller(identity.user_id, identity.role)
+
+
+def may(*permissions: Permission) -> Guard:
+    """A guard that lets callers through who have any of these permissions."""
+
+    async def guard(request: Request) -> Caller:
+        caller = authenticate(request)
+        if not any(caller.may(permission) for permission in permissions):
+            raise errors.Forbidden
+        check_query(request)
+        return caller
+
+    return _marked(guard)
+
+
+async def _public(request: Request) -> None:
+    check_query(request)
+
+
+def _marked(guard: Any) -> Guard:
+    guard.is_guard = True
+    checked: Guard = guard
+    return checked
+
+
+public = _marked(_public)
+
+# Mounted on routes that need no token.
+Public = Depends(public)
+
+
+def check_query(request: Request) -> None:
+    """Refuse query parameters that the route does not declare, or that are given twice (S31)."""
+    if not request.url.query:
+        return
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) != len(set(names)) or not set(names) <= _known_parameters(request.scope["route"]):
+        raise errors.UnknownQueryParameter
+
+
+def _known_parameters(route: APIRoute) -> frozenset[str]:
+    fields = get_flat_params(route.dependant)
+    return frozenset(field.alias for field in fields if isinstance(field.field_info, params.Query))
+
+
+def unguarded(app: FastAPI) -> list[str]:
+    """The routes whose first dependency is no guard. A release with one would serve it, or its errors, to everybody."""
+    contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute)]
+    return [f"{sorted(context.methods or ())} {context.path}" for context in contexts if not _is_guarded(context)]
+
+
+def _is_guarded(context: RouteContext) -> bool:
+    first = context.dependant.dependencies[:1]
+    return any(getattr(dependency.call, "is_guard", False) for dependency in first)
+
+
+Places = Annotated[Caller, Depends(may(Permission.PLACE_ORDERS))]
+Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_ALL_ORDERS))]
+Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
+SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
+WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
+SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

@@ -1,0 +1,44 @@
+"""The application factory: routes, error handling, the edge, and what the process holds while it runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import access, problems, services
+from api.edge import Edge
+from api.routes import analytics, auth, health, orders, products, transitions, users
+from runtime import logs, settings
+from runtime.settings import Settings
+
+ROUTERS = (health.router, auth.router, users.router, products.router, orders.router, transitions.router, analytics.router)
+
+
+class UnguardedRoute(Exception):
+    """A route declares no guard; every one needs a permission or `Public`."""
+
+
+def create_app(configured: Settings | None = None) -> FastAPI:
+    """The API of one process.
+
+    Raises:
+        SettingsError: the environment lacks a setting.
+        UnguardedRoute: a route would be open to everybody by mistake.
+    """
+    configured = configured or settings.current()
+    logs.configure("api", configured.log_level, configured.log_format)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = await services.start(configured)
+        yield
+        await services.stop(app.state.services)
+
+    app = FastAPI(title="Order Pipeline", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    for router in ROUTERS:
+        app.include_router(router)
+    if found := access.unguarded(app):
+        raise UnguardedRoute(", ".join(found))
+    problems.install(app)
+    app.add_middleware(Edge)
+    return app

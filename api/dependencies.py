@@ -1,0 +1,97 @@
+"""The nouns that endpoints ask for: headers and services, checked and typed."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request
+
+from api.services import Services
+from models import errors
+from models.products import SKU_PATTERN
+
+IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+WAIT_SECONDS_MAX = 30
+SKU = re.compile(SKU_PATTERN)
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str:
+    """The key of a retryable request, one pair of double quotes stripped."""
+    if idempotency_key is None:
+        raise errors.IdempotencyKeyMissing
+    is_quoted = len(idempotency_key) >= 2 and idempotency_key[0] == idempotency_key[-1] == '"'
+    key = idempotency_key[1:-1] if is_quoted else idempotency_key
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise errors.IdempotencyKeyInvalid
+    return key
+
+
+def parse_id(spelled: str) -> UUID:
+    """An id from a path. What is no id names nothing: it is as missing as an unknown one.
+
+    Raises:
+        errors.NotFound
+    """
+    try:
+        parsed = UUID(spelled)
+    except ValueError:
+        raise errors.NotFound from None
+    if str(parsed) != spelled.lower():
+        raise errors.NotFound
+    return parsed
+
+
+def _order_id(order_id: Annotated[str, Path()]) -> UUID:
+    return parse_id(order_id)
+
+
+def _transition_id(transition_id: Annotated[str, Path()]) -> UUID:
+    return parse_id(transition_id)
+
+
+def _sku(sku: Annotated[str, Path()]) -> str:
+    if not SKU.fullmatch(sku):
+        raise errors.NotFound
+    return sku
+
+
+def _version(header: str | None) -> int | None:
+    match = ETAG.fullmatch(header.strip()) if header else None
+    return int(match[1]) if match else None
+
+
+def _if_none_match(if_none_match: Annotated[str | None, Header()] = None) -> int | None:
+    return _version(if_none_match)
+
+
+def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    """The version the caller believes in; `*` is any. An entity tag that never was matches nothing (RFC 9110, 13.1.1)."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = _version(if_match)
+    if version is None:
+        raise errors.StaleVersion
+    return version
+
+
+def _wait(prefer: Annotated[str | None, Header()] = None) -> float:
+    """How long the caller would like us to wait, in seconds (RFC 7240, section 4.3)."""
+    match = WAIT.search(prefer) if prefer else None
+    return float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+
+
+SkuInPath = Annotated[str, Depends(_sku)]
+OurServices = Annotated[Services, Depends(_services)]
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+OrderId = Annotated[UUID, Depends(_order_id)]
+TransitionId = Annotated[UUID, Depends(_transition_id)]
+IfNoneMatch = Annotated[int | None, Depends(_if_none_match)]
+IfMatch = Annotated[int | None, Depends(_if_match)]
+Wait = Annotated[float, Depends(_wait)]

@@ -1,0 +1,100 @@
+"""The edge: one pure-ASGI layer around everything, for what every request and every answer has in common.
+
+Request ids, security headers, one access line per request, the body limit, and a last resort for bugs.
+"""
+
+import time
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import context, problems
+from models import errors
+from runtime import logs
+
+log = logs.get("api.access")
+
+BODY_BYTES_MAX = 64 * 1024
+AUTH_BODY_BYTES_MAX = 4 * 1024
+AUTH_PREFIX = "/v1/auth/"
+DOCUMENTATION = ("/docs", "/redoc", "/openapi.json")
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+
+class Edge:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            await exchange.rescue(error)
+        finally:
+            exchange.log()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._began = time.perf_counter()
+        self._request_id = context.begin(Headers(scope=scope).get("x-request-id"))
+        self._body_bytes_left = AUTH_BODY_BYTES_MAX if scope["path"].startswith(AUTH_PREFIX) else BODY_BYTES_MAX
+        self._status: int | None = None
+        logs.clear()
+        logs.bind(request_id=self._request_id)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._body_bytes_left -= len(message.get("body", b""))
+            if self._body_bytes_left < 0:
+                raise errors.BodyTooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            for name, value in SECURITY_HEADERS.items():
+                if not (name == "Content-Security-Policy" and self._scope["path"].startswith(DOCUMENTATION)):
+                    headers.setdefault(name, value)
+        await self._send(message)
+
+    async def rescue(self, error: Exception) -> None:
+        """Answer what nothing inside answered; when the answer has begun already, the connection has to go."""
+        if self._status is not None:
+            raise error
+        if not isinstance(error, errors.OrderPipelineError):
+            log.error("unexpected error", exc_info=error)
+            error = errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id.")
+        await problems.response(error)(self._scope, self._receive, self.send)
+
+    def log(self) -> None:
+        # `scope["route"]` knows only its own part of the path; the template of the whole one is here.
+        route = self._scope.get("fastapi", {}).get("effective_route_context")
+        log.info(
+            "request",
+            method=self._scope["method"],
+            route=getattr(route, "path", None) or "none",
+            status=self._status,
+            ms=round((time.perf_counter() - self._began) * 1000, 1),
+            caller=self._scope.get("state", {}).get("caller"),
+        )

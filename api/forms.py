@@ -1,0 +1,90 @@
+"""What comes in: closed, strict models. A field that is not here cannot be set by a client."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from models import money, passwords
+from models.lifecycle import Status
+from models.products import SKU_PATTERN
+from models.users import EMAIL_CHARACTERS_MAX
+
+ON_HAND_MAX = 1_000_000_000
+
+
+def _currency(code: str) -> str:
+    if not money.is_currency(code):
+        raise ValueError("expected an ISO 4217 currency code in capitals")
+    return code
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+ClientReference = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
+Sku = Annotated[str, StringConstraints(pattern=SKU_PATTERN)]
+Currency = Annotated[str, AfterValidator(_currency)]
+Password = Annotated[str, StringConstraints(min_length=passwords.CHARACTERS_MIN, max_length=passwords.CHARACTERS_MAX)]
+GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=passwords.CHARACTERS_MAX)]
+Email = Annotated[str, StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Registration(Form):
+    email: Email
+    password: Password
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+
+class Login(Form):
+    email: Email
+    password: GivenPassword
+
+
+class RefreshToken(Form):
+    refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class ProductForm(Form):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    price_minor: Annotated[int, Field(ge=0, le=money.PRICE_MINOR_MAX)]
+    currency: Currency
+    on_hand: Annotated[int, Field(ge=0, le=ON_HAND_MAX)]
+    active: bool
+
+
+class ItemForm(Form):
+    sku: Sku
+    quantity: Annotated[int, Field(ge=1, le=money.QUANTITY_MAX)]
+
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+
+
+class OrderForm(Form):
+    items: Annotated[Sequence[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
+    client_reference: ClientReference | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=20)] = {}
+
+    @model_validator(mode="after")
+    def _no_sku_twice(self) -> Self:
+        if len({item.sku for item in self.items}) != len(self.items):
+            raise ValueError("the same sku stands on several lines; add up their quantities")
+        return self
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the canonical form: the same order has one fingerprint, however its JSON was spelled."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).digest()
+
+
+class TransitionForm(Form):
+    # Strict mode would take only the enum itself; what arrives is its JSON string.
+    to: Annotated[Status, Field(strict=False)]
+    reason: Text | None = None
+    tracking_number: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None

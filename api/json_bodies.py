@@ -1,0 +1,108 @@
+"""Strict JSON: what two parsers could read in two ways, or PostgreSQL cannot store, is not read at all.
+
+UTF-8 without a byte-order mark, no duplicate names, no NaN or Infinity, nesting ≤ 16, integers ≤ 20 digits, and no
+control characters or lone surrogates in any string (RFC 7493, I-JSON; SECURITY S30).
+"""
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from models import errors
+
+DEPTH_MAX = 16
+INTEGER_DIGITS_MAX = 20
+UNREADABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class _Malformed:
+    """Stands in for a body that could not be read: no model accepts it, so authentication still has its say first."""
+
+
+def parse(body: bytes) -> Any:
+    """The value a body spells.
+
+    Raises:
+        errors.MalformedJson: saying which rule it breaks.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer
+        )
+    except UnicodeDecodeError:
+        raise errors.MalformedJson("The body is not UTF-8.") from None
+    except (ValueError, RecursionError):
+        raise errors.MalformedJson from None
+    _check(value, depth=1)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise errors.MalformedJson("An object has two members of the same name.")
+    return members
+
+
+def _constant(name: str) -> Any:
+    raise errors.MalformedJson("NaN and Infinity are not JSON.")
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > INTEGER_DIGITS_MAX:
+        raise errors.MalformedJson(f"A number has more than {INTEGER_DIGITS_MAX} digits.")
+    return int(digits)
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        if UNREADABLE.search(value):
+            raise errors.MalformedJson("A string contains control characters or lone surrogates.")
+    elif isinstance(value, dict | list):
+        if depth > DEPTH_MAX:
+            raise errors.MalformedJson(f"The body is nested more than {DEPTH_MAX} deep.")
+        for name in value if isinstance(value, dict) else ():
+            _check(name, depth)
+        for member in value.values() if isinstance(value, dict) else value:
+            _check(member, depth + 1)
+
+
+class _JsonRequest(Request):
+    """A request whose body was parsed strictly, before FastAPI asks for it."""
+
+    async def read(self) -> None:
+        try:
+            self._value = parse(await self._json_bytes())
+        except (errors.MalformedJson, errors.UnsupportedMediaType) as error:
+            self.state.malformed = error
+            self._value = _Malformed()
+
+    async def _json_bytes(self) -> bytes:
+        body = await self.body()
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise errors.UnsupportedMediaType
+        return body
+
+    async def json(self) -> Any:
+        return self._value
+
+
+class JsonRoute(APIRoute):
+    """A route whose body, if it has one, is read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def read_and_handle(request: Request) -> Response:
+            strict = _JsonRequest(request.scope, request.receive)
+            await strict.read()
+            return await handle(strict)
+
+        return read_and_handle

@@ -1,0 +1,38 @@
+"""Pages: the page itself, and the link to the next one."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Query, Request, Response
+
+from api.access import Caller
+from api.cursors import Cursors
+from api.services import Services
+from runtime import secret
+
+LIMIT_MAX = 100
+LIMIT_DEFAULT = 20
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[str | None, Query(max_length=1024)]
+
+T = TypeVar("T")
+
+
+def cursors(request: Request, services: Services, caller: Caller) -> Cursors:
+    """The cursors of this list: same caller, same path, same filters (everything but `cursor` and `limit`)."""
+    filters = sorted(item for item in request.query_params.multi_items() if item[0] not in ("cursor", "limit"))
+    return Cursors(secret.derive(services.settings, "cursors"), str(caller.id), request.url.path, filters)
+
+
+def cut(found: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> tuple[Sequence[T], str | None]:
+    """The page of `limit`, and the cursor to the next one if `found`, which was asked for one more, has it."""
+    page = found[:limit]
+    return page, cursor_after(page[-1]) if len(found) > limit else None
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """`Link: rel="next"` (RFC 8288), relative, so that it holds behind any proxy."""
+    if cursor is not None:
+        following = request.url.include_query_params(cursor=cursor)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

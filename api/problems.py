@@ -1,0 +1,137 @@
+"""Errors as problem documents (RFC 9457). The HTTP status of every error stands here, and nowhere else.
+
+Nothing that a client sent is ever repeated back: validation errors give the place and the rule, not the value.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from api import context
+from models import errors
+from runtime import database, logs
+
+log = logs.get(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+
+# The most specific class wins; a class that is not listed has the status of its nearest listed ancestor.
+STATUS: Mapping[type[errors.OrderPipelineError], int] = {
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Refused: 422,
+    errors.MalformedJson: 400,
+    errors.UnknownQueryParameter: 400,
+    errors.InvalidCursor: 400,
+    errors.IdempotencyKeyMissing: 400,
+    errors.IdempotencyKeyInvalid: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.BodyTooLarge: 413,
+    errors.Conflict: 409,
+    errors.StaleVersion: 412,
+    errors.Unavailable: 503,
+    errors.OrderPipelineError: 500,
+}
+
+
+def status_of(error: errors.OrderPipelineError) -> int:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def document(error: errors.OrderPipelineError, request_id: str | None) -> bytes:
+    """The problem document of an error, as the bytes that are sent (and stored, where the refusal is kept)."""
+    status = status_of(error)
+    members: dict[str, object] = {
+        "type": f"urn:order-pipeline:problem:{error.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.flaws:
+        members["errors"] = [
+            {"pointer": flaw.pointer, "code": flaw.code, "detail": flaw.detail} for flaw in error.flaws
+        ]
+    return json.dumps(members | error.facts(), separators=(",", ":")).encode()
+
+
+def response(error: errors.OrderPipelineError) -> Response:
+    status = status_of(error)
+    answer = Response(document(error, context.request_id()), status, media_type=MEDIA_TYPE)
+    if status == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if isinstance(error, errors.IdempotencyInProgress | errors.Unavailable):
+        answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return answer
+
+
+def flaws_of(found: Sequence[Mapping[str, Any]]) -> list[errors.Flaw]:
+    """Pydantic's findings without the input: body places as JSON pointers (RFC 6901), others by parameter name."""
+    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in found]
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    where, *path = location
+    if where == "body":
+        return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+    return ".".join(str(step) for step in path)
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.OrderPipelineError)
+    return response(error)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    malformed = getattr(request.state, "malformed", None)
+    return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
+    phrase = HTTPStatus(error.status_code).phrase
+    members = json.loads(document(refusal, context.request_id()))
+    if not isinstance(refusal, errors.NotFound):
+        code = phrase.lower().replace(" ", "_")
+        members |= {
+            "status": error.status_code,
+            "title": phrase,
+            "detail": f"{phrase}.",
+            "code": code,
+            "type": f"urn:order-pipeline:problem:{code}",
+        }
+    return Response(json.dumps(members), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    if not database.is_unavailable(error) and not database.is_timeout(error):
+        return await _on_bug(request, error)
+    log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
+    return response(errors.Unavailable())
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return response(errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id."))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(errors.OrderPipelineError, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(PoolTimeout, _on_database_error)

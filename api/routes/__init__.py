@@ -1,0 +1,1 @@
+"""The endpoints, one module a resource. Each is typed inputs, one verb, one view."""

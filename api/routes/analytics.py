@@ -1,0 +1,127 @@
+"""What analysts ask. The answers come from the daily aggregates and say as of when they are true."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api import paging
+from api.access import SeesAnalytics
+from api.dependencies import OurServices
+from api.forms import Currency
+from api.json_bodies import JsonRoute
+from api.paging import Cursor, Limit
+from api.views import DayView, FreshView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from models import analytics, errors
+from models.analytics import Day, UserRevenue, Window
+from runtime import clock
+
+router = APIRouter(prefix="/v1/analytics", tags=["analytics"], route_class=JsonRoute)
+
+WINDOW_DAYS_DEFAULT = 30
+WINDOW_DAYS_MAX = 366
+# The currency of days on which nothing was ordered, when the caller names none.
+CURRENCY_DEFAULT = "EUR"
+EARLIEST, LATEST = date(1970, 1, 1), date(2200, 1, 1)
+
+From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day")]
+To = Annotated[date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included")]
+OneCurrency = Annotated[Currency | None, Query()]
+
+
+def _window(services: OurServices, first: From = None, last: To = None) -> Window:
+    last = last or (clock.business_day(clock.now(), services.settings.zone) if first is None else _end_after(first))
+    first = first or last - timedelta(days=WINDOW_DAYS_DEFAULT - 1)
+    if first > last:
+        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
+    if (last - first).days >= WINDOW_DAYS_MAX:
+        raise errors.InvalidRequest(
+            flaws=[errors.Flaw("from", "window", f"The window is longer than {WINDOW_DAYS_MAX} days.")]
+        )
+    return Window(first, last)
+
+
+def _end_after(first: date) -> date:
+    return first + timedelta(days=WINDOW_DAYS_DEFAULT - 1)
+
+
+OneWindow = Annotated[Window, Depends(_window)]
+
+
+@router.get("/orders-per-day", responses={200: {"content": {"text/csv": {}}}}, response_model=OrdersPerDayView)
+async def orders_per_day(
+    caller: SeesAnalytics,
+    request: Request,
+    services: OurServices,
+    window: OneWindow,
+    currency: OneCurrency = None,
+    exact: bool = False,
+) -> OrdersPerDayView | Response:
+    """Orders and revenue by the day they were placed; days without orders are there, as zeros."""
+    freshness, counted = await services.database.run(analytics.orders_per_day, window, currency, exact)
+    today = clock.business_day(freshness.as_of, services.settings.zone)
+    days = [DayView.of(day, today) for day in _every_day(window, counted, currency)]
+    if "text/csv" in request.headers.get("accept", ""):
+        return Response(_csv(days), media_type="text/csv; charset=utf-8")
+    return OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
+
+
+@router.get("/revenue-by-user")
+async def revenue_by_user(
+    caller: SeesAnalytics,
+    request: Request,
+    response: Response,
+    services: OurServices,
+    window: OneWindow,
+    currency: OneCurrency = None,
+    limit: Limit = paging.LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> RevenueByUserView:
+    """The users with the highest revenue first."""
+    cursors = paging.cursors(request, services, caller)
+    after = _user_revenue(cursors.read(cursor)) if cursor else None
+    freshness, found = await services.database.run(analytics.revenue_by_user, window, currency, after, limit + 1)
+    page, following = paging.cut(
+        found, limit, lambda each: cursors.write(str(each.user_id), each.currency, each.revenue_minor)
+    )
+    paging.link_next(request, response, following)
+    return RevenueByUserView(
+        data=[UserRevenueView.of(each) for each in page],
+        has_more=bool(following),
+        next_cursor=following,
+        **FreshView.fields_of(freshness),
+    )
+
+
+@router.get("/status-counts")
+async def status_counts(
+    caller: SeesAnalytics, services: OurServices, first: From = None, last: To = None, exact: bool = False
+) -> StatusCountsView:
+    """How many orders are in each status, of those placed in the window (by default: of all)."""
+    freshness, counts = await services.database.run(analytics.status_counts, Window(first, last), exact)
+    return StatusCountsView(data=counts, **FreshView.fields_of(freshness))
+
+
+def _every_day(window: Window, counted: Sequence[Day], currency: str | None) -> list[Day]:
+    """The counted days and, for every currency among them, the days on which nothing was ordered."""
+    assert window.first is not None and window.last is not None
+    known = {(day.day, day.currency): day for day in counted}
+    currencies = sorted({day.currency for day in counted}) or [currency or CURRENCY_DEFAULT]
+    days = [window.first + timedelta(days=number) for number in range((window.last - window.first).days + 1)]
+    return [known.get((day, code)) or Day(day, code, 0, 0, 0) for day in days for code in currencies]
+
+
+def _csv(days: Sequence[DayView]) -> str:
+    sheet = io.StringIO()
+    writer = csv.DictWriter(sheet, DayView.model_fields)
+    writer.writeheader()
+    writer.writerows(day.model_dump(mode="json") for day in days)
+    return sheet.getvalue()
+
+
+def _user_revenue(parts: list[str]) -> UserRevenue:
+    return UserRevenue(UUID(parts[0]), parts[1], orders=0, revenue_minor=int(parts[2]))

@@ -1,0 +1,65 @@
+"""Whether this process lives, and whether it can serve."""
+
+import asyncio
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse
+
+from api.access import Public
+from api.dependencies import OurServices
+from api.services import Services
+from models import migrations
+
+router = APIRouter(prefix="/health", tags=["health"], dependencies=[Public])
+
+PROBE_SECONDS = 1.0
+
+
+class Check(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    BEHIND = "behind"
+    DEGRADED = "degraded"
+
+
+@router.get("/liveness")
+async def liveness() -> dict[str, str]:
+    """This process answers. No database, no broker."""
+    return {"status": "ok"}
+
+
+@router.get("/readiness")
+async def readiness(services: OurServices) -> JSONResponse:
+    """Whether orders can be accepted. A lost broker delays work and loses none of it: degraded, and still ready."""
+    (database, schema), broker = await asyncio.gather(_database(services), _broker(services))
+    checks: Mapping[str, Check] = {"database": database, "migrations": schema, "broker": broker}
+    is_ready = database is Check.OK and schema is Check.OK
+    status = ("degraded" if broker is not Check.OK else "ok") if is_ready else "unavailable"
+    code = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse({"status": status, "checks": checks}, code)
+
+
+async def _database(services: Services) -> tuple[Check, Check]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), services.database.engine.connect() as connection:
+            revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+    except (SQLAlchemyError, TimeoutError, OSError):
+        return Check.FAILED, Check.FAILED
+    return Check.OK, Check.OK if revision == migrations.head() else Check.BEHIND
+
+
+async def _broker(services: Services) -> Check:
+    url = services.settings.broker_url.get_secret_value()
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), Redis.from_url(url) as client:
+            await client.ping()
+    except (RedisError, TimeoutError, OSError):
+        return Check.DEGRADED
+    return Check.OK

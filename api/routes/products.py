@@ -1,0 +1,50 @@
+"""The catalogue."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from api import paging
+from api.access import SeesProducts, WritesProducts
+from api.dependencies import OurServices, SkuInPath
+from api.forms import ProductForm, Sku
+from api.json_bodies import JsonRoute
+from api.paging import Cursor, Limit
+from api.views import PageView, ProductView
+from models import products
+from models.products import Product
+
+router = APIRouter(prefix="/v1/products", tags=["products"], route_class=JsonRoute)
+
+
+@router.get("")
+async def list_products(
+    caller: SeesProducts,
+    request: Request,
+    response: Response,
+    services: OurServices,
+    limit: Limit = paging.LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> PageView[ProductView]:
+    """The catalogue in sku order."""
+    cursors = paging.cursors(request, services, caller)
+    after = cursors.read(cursor)[0] if cursor else None
+    found = await services.database.run(products.page, after, limit + 1)
+    page, following = paging.cut(found, limit, lambda product: cursors.write(product.sku))
+    paging.link_next(request, response, following)
+    return PageView(data=[ProductView.of(each) for each in page], has_more=bool(following), next_cursor=following)
+
+
+@router.get("/{sku}")
+async def get_product(caller: SeesProducts, sku: SkuInPath, services: OurServices) -> ProductView:
+    return ProductView.of(await services.database.run(products.get, sku))
+
+
+@router.put("/{sku}", responses={201: {"model": ProductView}})
+async def put_product(
+    caller: WritesProducts, sku: Annotated[Sku, Path()], form: ProductForm, services: OurServices, response: Response
+) -> ProductView:
+    """Create or replace a product. Prices of orders that are placed already do not change."""
+    product, is_new = await services.database.run(products.put, Product(sku=sku, reserved=0, **form.model_dump()))
+    response.status_code = 201 if is_new else 200
+    return ProductView.of(product)

@@ -1,0 +1,63 @@
+"""Transitions somebody asks for: recorded here, applied or refused by a worker."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from api import context, waiting
+from api.access import Moves, Sees
+from api.dependencies import IfMatch, OrderId, OurServices, TransitionId, Wait
+from api.forms import TransitionForm
+from api.json_bodies import JsonRoute
+from api.routes.orders import acting_as, visible_to
+from api.views import OrderView, TransitionView, etag
+from models import orders, transition_requests
+from models.transition_requests import RequestState, TransitionRequest, Wish
+
+router = APIRouter(prefix="/v1/orders/{order_id}/transitions", tags=["transitions"], route_class=JsonRoute)
+
+
+def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wish:
+    return Wish(
+        to=form.to,
+        actor=acting_as(caller),
+        requested_by=caller.id,
+        reason=form.reason,
+        tracking_number=form.tracking_number,
+        expected_version=expected_version,
+        request_id=context.request_id(),
+    )
+
+
+@router.post(
+    "", status_code=202, responses={202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}}
+)
+async def ask(
+    caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
+) -> Response:
+    """Ask for a transition. With `Prefer: wait=N` the answer comes when it was applied or refused."""
+    order, request = await services.database.run(transition_requests.ask, order_id, visible_to(caller), wish)
+    if request is None:  # It is there already.
+        return _json(OrderView.of(order), 200, {"ETag": etag(order.version)})
+
+    async def look() -> TransitionRequest:
+        return await services.database.run(transition_requests.get, order_id, request.id)
+
+    if wait:
+        request = await waiting.until(look, lambda seen: seen.state is not RequestState.PENDING, wait)
+    view = TransitionView.of(request)
+    status = 200 if request.state is RequestState.APPLIED else 202
+    return _json(view, status, {"Location": view.links.self})
+
+
+@router.get("/{transition_id}")
+async def get_transition(
+    caller: Sees, order_id: OrderId, transition_id: TransitionId, services: OurServices
+) -> TransitionView:
+    """What became of an asked-for transition."""
+    await services.database.run(orders.get, order_id, visible_to(caller))
+    return TransitionView.of(await services.database.run(transition_requests.get, order_id, transition_id))
+
+
+def _json(view: OrderView | TransitionView, status: int, headers: dict[str, str]) -> Response:
+    return Response(view.model_dump_json(), status, headers, "application/json")

@@ -1,0 +1,123 @@
+"""Access tokens: JWTs signed with EdDSA (RFC 8725, RFC 9068), verified once and then remembered until they expire."""
+
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from models import errors
+from models.identifiers import uuid7
+from models.permissions import Role
+from models.signing_keys import KeyState, SigningKey
+from models.users import User
+from runtime.settings import Settings
+
+ALGORITHM = "EdDSA"
+TYPE = "at+jwt"
+TOKEN_CHARACTERS_MAX = 4096
+LEEWAY_SECONDS = 30
+REMEMBERED_MAX = 100_000
+FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit", "b64"})
+REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role")
+KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom a token speaks for, and until when (Unix seconds)."""
+
+    user_id: UUID
+    role: Role
+    expires_at: int
+
+
+class Tokens:
+    """Issues and verifies access tokens with the keys this process has loaded."""
+
+    def __init__(self, settings: Settings, keys: Sequence[SigningKey]) -> None:
+        self._settings = settings
+        self._signer = next(key for key in keys if key.state is KeyState.ACTIVE)
+        self._verifiers = {key.kid: key.public for key in keys}
+        self._remembered: OrderedDict[bytes, Identity] = OrderedDict()
+
+    def issue(self, user: User) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": self._settings.token_issuer,
+            "aud": self._settings.token_audience,
+            "sub": str(user.id),
+            "role": user.role,
+            "epoch": user.token_epoch,
+            "iat": now,
+            "exp": now + int(self._settings.access_token_life.total_seconds()),
+            "jti": str(uuid7()),
+        }
+        return jwt.encode(claims, self._signer.private, ALGORITHM, headers={"kid": self._signer.kid, "typ": TYPE})
+
+    def verify(self, token: str) -> Identity:
+        """Whom the token speaks for.
+
+        Raises:
+            errors.InvalidToken: for every reason alike.
+        """
+        fingerprint = hashlib.sha256(token.encode()).digest()
+        identity = self._remembered.get(fingerprint)
+        if identity is None:
+            identity = self._verify(token)
+            self._remembered[fingerprint] = identity
+            if len(self._remembered) > REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
+        if identity.expires_at + LEEWAY_SECONDS <= time.time():
+            self._remembered.pop(fingerprint, None)
+            raise errors.InvalidToken
+        return identity
+
+    def public_keys(self) -> Mapping[str, bytes]:
+        """The raw Ed25519 public keys by kid."""
+        return {kid: key.public_bytes_raw() for kid, key in self._verifiers.items()}
+
+    def _verify(self, token: str) -> Identity:
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            raise errors.InvalidToken
+        try:
+            header = jwt.get_unverified_header(token)
+            claims = jwt.decode(
+                token,
+                self._verifiers[_acceptable_kid(header)],
+                algorithms=[ALGORITHM],
+                issuer=self._settings.token_issuer,
+                audience=self._settings.token_audience,
+                leeway=LEEWAY_SECONDS,
+                options={"require": list(REQUIRED_CLAIMS)},
+            )
+            return self._identity(claims)
+        except (jwt.PyJWTError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise errors.InvalidToken from None
+
+    def _identity(self, claims: Mapping[str, Any]) -> Identity:
+        """What the claims say, with the types PyJWT leaves unchecked.
+
+        Raises:
+            ValueError: a claim has the wrong type, or the token lives longer than ours do.
+        """
+        issued_at, expires_at, subject = claims["iat"], claims["exp"], claims["sub"]
+        if type(issued_at) is not int or type(expires_at) is not int or type(claims["jti"]) is not str:
+            raise ValueError("claim type")
+        if expires_at - issued_at > self._settings.access_token_life.total_seconds():
+            raise ValueError("life too long")
+        return Identity(UUID(subject), Role(claims["role"]), expires_at)
+
+
+def _acceptable_kid(header: Mapping[str, Any]) -> str:
+    kid = header.get("kid")
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or FORBIDDEN_HEADERS & header.keys():
+        raise ValueError("header")
+    if not isinstance(kid, str) or not KID.fullmatch(kid):
+        raise ValueError("kid")
+    return kid

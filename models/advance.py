@@ -1,0 +1,136 @@
+"""How orders move: one compare-and-set for a whole batch, writing each move's event and the work that follows from it.
+
+A step names the version and status it was decided on. Where the order has moved on meanwhile, the step does nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import Connection, Uuid, text
+
+from models import stock
+from models.documents import dumps
+from models.lifecycle import BY_ENDS, Actor, Policy, Status, StockEffect
+
+OUT_OF_STOCK = "out_of_stock"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One order's move from what it was seen as to what it shall be."""
+
+    order_id: UUID
+    version: int
+    source: Status
+    target: Status
+    actor: Actor = Actor.SYSTEM
+    reason: str | None = None
+    tracking_number: str | None = None
+    request_id: str | None = None
+
+    @property
+    def stock_effect(self) -> StockEffect:
+        return BY_ENDS[self.source, self.target].stock
+
+
+_LOCK = text(
+    """
+    SELECT orders.id
+    FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS step(order_id uuid, version int, source text)
+    JOIN orders ON orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
+    ORDER BY orders.id FOR UPDATE OF orders
+    """
+).columns(id=Uuid)
+
+_MOVE = text(
+    """
+    WITH step AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS s(
+            order_id uuid, version int, source text, target text, actor text, reason text, tracking_number text,
+            request_id text, stays interval, follow_up text, follow_up_in interval)
+    ), moved AS (
+        UPDATE orders SET
+            status = step.target, version = orders.version + 1, updated_at = now(), due_at = now() + step.stays,
+            tracking_number = coalesce(step.tracking_number, orders.tracking_number)
+        FROM step
+        WHERE orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
+        RETURNING orders.id, orders.version, orders.total_minor, orders.currency, orders.user_id, orders.placed_on,
+            step.source, step.target, step.actor, step.reason, step.request_id, step.follow_up, step.follow_up_in
+    ), recorded AS (
+        INSERT INTO order_events (order_id, version, from_status, to_status, actor, reason, request_id,
+            amount_minor, currency, user_id, placed_on)
+        SELECT id, version, source, target, actor, reason, request_id, total_minor, currency, user_id, placed_on
+        FROM moved
+    ), queued AS (
+        INSERT INTO outbox (kind, order_id, expected_version, request_id, available_at)
+        SELECT follow_up, id, version, request_id, now() + follow_up_in FROM moved WHERE follow_up IS NOT NULL
+    )
+    SELECT id FROM moved
+    """
+).columns(id=Uuid)
+
+
+def advance(connection: Connection, steps: Sequence[Step], policy: Policy) -> list[Step]:
+    """Move orders, with their stock; returns the steps that happened, which may be other ones than were asked for.
+
+    A step whose order is not in the named version and status any more does not happen. A confirmation for which stock
+    is short becomes a cancellation by the system, reason `out_of_stock`.
+
+    Raises:
+        KeyError: a step is not in the lifecycle's table of moves.
+    """
+    due = _reserve(connection, _lock(connection, steps))
+    if not due:
+        return []
+    documents = [_document(step, policy) for step in due]
+    won = set(connection.execute(_MOVE, {"steps": dumps(documents)}).scalars())
+    happened = [step for step in due if step.order_id in won]
+    stock_released = _orders_with(happened, StockEffect.RELEASE)
+    stock_taken = _orders_with(happened, StockEffect.TAKE)
+    if stock_released:
+        stock.release(connection, stock_released)
+    if stock_taken:
+        stock.take(connection, stock_taken)
+    return happened
+
+
+def _lock(connection: Connection, steps: Sequence[Step]) -> list[Step]:
+    """The steps that still apply, their orders locked in id order so that two batches cannot deadlock."""
+    guards = [{"order_id": step.order_id, "version": step.version, "source": step.source} for step in steps]
+    locked = set(connection.execute(_LOCK, {"steps": dumps(guards)}).scalars())
+    return [step for step in steps if step.order_id in locked]
+
+
+def _reserve(connection: Connection, steps: Sequence[Step]) -> list[Step]:
+    """The same steps, with cancellations in place of the confirmations that stock does not suffice for."""
+    wanted = _orders_with(steps, StockEffect.RESERVE)
+    if not wanted:
+        return list(steps)
+    short = set(wanted) - stock.reserve(connection, wanted)
+    return [_cancelled(step) if step.order_id in short else step for step in steps]
+
+
+def _cancelled(step: Step) -> Step:
+    return replace(step, target=Status.CANCELLED, actor=Actor.SYSTEM, reason=OUT_OF_STOCK)
+
+
+def _orders_with(steps: Iterable[Step], effect: StockEffect) -> list[UUID]:
+    return [step.order_id for step in steps if step.stock_effect is effect]
+
+
+def _document(step: Step, policy: Policy) -> dict[str, object]:
+    follow_up = policy.follow_up(step.target)
+    return {
+        "order_id": step.order_id,
+        "version": step.version,
+        "source": step.source,
+        "target": step.target,
+        "actor": step.actor,
+        "reason": step.reason,
+        "tracking_number": step.tracking_number,
+        "request_id": step.request_id,
+        "stays": policy.deadline(step.target),
+        "follow_up": follow_up.kind if follow_up else None,
+        "follow_up_in": follow_up.delay if follow_up else None,
+    }

@@ -1,0 +1,235 @@
+"""Everything that can be refused, as one tree. `code` is part of the contract; the docstring is the default message.
+
+    OrderPipelineError
+    ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken
+    ├── Forbidden
+    ├── NotFound
+    ├── Refused                  understood, but not acceptable as it is
+    │   ├── InvalidRequest       MalformedJson · UnknownQueryParameter · InvalidCursor · UnsupportedMediaType · BodyTooLarge
+    │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
+    │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
+    │   └── IdempotencyKey…      Missing · Invalid · Reused
+    ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion · IdempotencyInProgress
+    └── Unavailable
+
+The HTTP status of each class stands in `api/problems.py` and nowhere else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import getdoc
+from typing import ClassVar
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One malformed place in a request: `pointer` is an RFC 6901 JSON pointer or a parameter's name."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class OrderPipelineError(Exception):
+    """The request could not be fulfilled."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str | None = None, *, flaws: Sequence[Flaw] = ()) -> None:
+        self.detail = detail or getdoc(type(self)) or ""
+        self.flaws = tuple(flaws)
+        super().__init__(self.detail)
+
+    def facts(self) -> dict[str, object]:
+        """Members this refusal adds to its problem document."""
+        return {}
+
+
+class Unauthenticated(OrderPipelineError):
+    """Authentication is required: send a valid access token as `Authorization: Bearer …`."""
+
+    code = "unauthenticated"
+
+
+class InvalidToken(Unauthenticated):
+    """The access token is missing, malformed, expired or revoked."""
+
+    code = "invalid_token"
+
+
+class InvalidCredentials(Unauthenticated):
+    """The e-mail address or the password is wrong."""
+
+    code = "invalid_credentials"
+
+
+class InvalidRefreshToken(Unauthenticated):
+    """The refresh token is unknown, expired or already used."""
+
+    code = "invalid_refresh_token"
+
+
+class Forbidden(OrderPipelineError):
+    """You are not permitted to do this."""
+
+    code = "forbidden"
+
+
+class NotFound(OrderPipelineError):
+    """There is no such resource."""
+
+    code = "not_found"
+
+
+class Refused(OrderPipelineError):
+    """The request was understood but is not acceptable."""
+
+    code = "refused"
+
+
+class InvalidRequest(Refused):
+    """The request does not have the documented form; `errors` says where."""
+
+    code = "invalid_request"
+
+
+class MalformedJson(InvalidRequest):
+    """The body is not valid JSON."""
+
+    code = "malformed_json"
+
+
+class UnknownQueryParameter(InvalidRequest):
+    """A query parameter is unknown or given more than once."""
+
+    code = "unknown_query_parameter"
+
+
+class InvalidCursor(InvalidRequest):
+    """The cursor was not issued for this list; start again without it."""
+
+    code = "invalid_cursor"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """Send the body as application/json."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than this endpoint accepts."""
+
+    code = "body_too_large"
+
+
+class UnacceptableOrder(Refused):
+    """The order cannot be accepted."""
+
+    code = "unacceptable_order"
+
+
+class UnknownProduct(UnacceptableOrder):
+    """The order names a product that is not for sale."""
+
+    code = "unknown_product"
+
+
+class MixedCurrencies(UnacceptableOrder):
+    """All products of one order must have the same currency."""
+
+    code = "mixed_currencies"
+
+
+class WeakPassword(Refused):
+    """The password is too common or made of your own data; choose another."""
+
+    code = "weak_password"
+
+
+class ReasonRequired(Refused):
+    """This move needs a reason."""
+
+    code = "reason_required"
+
+
+class TrackingNumberRequired(Refused):
+    """Shipping needs a tracking number."""
+
+    code = "tracking_number_required"
+
+
+class IdempotencyKeyMissing(Refused):
+    """Send an Idempotency-Key header, new for every order and the same for every retry of it."""
+
+    code = "idempotency_key_missing"
+
+
+class IdempotencyKeyInvalid(Refused):
+    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+
+    code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyReused(Refused):
+    """This Idempotency-Key was used for a different request."""
+
+    code = "idempotency_key_reused"
+
+
+class Conflict(OrderPipelineError):
+    """The request contradicts the present state."""
+
+    code = "conflict"
+
+
+class EmailTaken(Conflict):
+    """This e-mail address is already registered."""
+
+    code = "email_taken"
+
+
+class IdempotencyInProgress(Conflict):
+    """A request with this Idempotency-Key is still being worked on; retry in a moment."""
+
+    code = "idempotency_in_progress"
+
+
+class DuplicateReference(Conflict):
+    """You already have an order with this client_reference."""
+
+    code = "duplicate_reference"
+
+    def __init__(self, existing: UUID) -> None:
+        super().__init__()
+        self.existing = existing
+
+    def facts(self) -> dict[str, object]:
+        return {"order": f"/v1/orders/{self.existing}"}
+
+
+class InvalidTransition(Conflict):
+    """The order cannot move there from its present status."""
+
+    code = "invalid_transition"
+
+    def __init__(self, current: str, allowed: Sequence[str]) -> None:
+        super().__init__()
+        self.current = current
+        self.allowed = tuple(allowed)
+
+    def facts(self) -> dict[str, object]:
+        return {"current": self.current, "allowed": list(self.allowed)}
+
+
+class StaleVersion(Conflict):
+    """The order has changed since the version named in If-Match."""
+
+    code = "stale_version"
+
+
+class Unavailable(OrderPipelineError):
+    """The service cannot answer right now; retry in a moment."""
+
+    code = "unavailable"

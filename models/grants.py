@@ -1,0 +1,59 @@
+"""What each database role may do, as data; a migration applies it and a test compares it with the catalogue.
+
+The API may insert orders and ask for transitions, and cannot update an order. Nobody may rewrite history.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from runtime.database import Role
+
+READ = frozenset({"SELECT"})
+ADD = frozenset({"SELECT", "INSERT"})
+WRITE = frozenset({"SELECT", "INSERT", "UPDATE"})
+ALL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
+    Role.API: {
+        "users": WRITE,
+        "refresh_tokens": WRITE,
+        "signing_keys": READ,
+        "products": WRITE,
+        "idempotency_keys": WRITE,
+        "orders": ADD,
+        "order_items": ADD,
+        "order_events": ADD,
+        "legal_moves": READ,
+        "outbox": ADD,
+        "transition_requests": ADD,
+        "dead_letters": READ,
+        "daily_orders": READ,
+        "daily_user_revenue": READ,
+        "rollup_state": READ,
+        "schedule_state": READ,
+        "alembic_version": READ,
+    },
+    Role.WORKER: {
+        "products": frozenset({"SELECT", "UPDATE"}),
+        "idempotency_keys": frozenset({"SELECT", "UPDATE", "DELETE"}),
+        "orders": frozenset({"SELECT", "UPDATE"}),
+        "order_items": READ,
+        "order_events": ADD,
+        "legal_moves": READ,
+        "outbox": ALL,
+        "transition_requests": frozenset({"SELECT", "UPDATE"}),
+        "dead_letters": WRITE,
+        "daily_orders": WRITE,
+        "daily_user_revenue": WRITE,
+        "rollup_state": frozenset({"SELECT", "UPDATE"}),
+        "schedule_state": WRITE,
+        "alembic_version": READ,
+    },
+}
+
+
+def statements(table: str | None = None) -> Iterator[str]:
+    """GRANT statements for `table`, or for all of them."""
+    for role, tables in GRANTS.items():
+        for name, privileges in tables.items():
+            if table in (None, name):
+                yield f"GRANT {', '.join(sorted(privileges))} ON {name} TO {role}"

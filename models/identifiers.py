@@ -1,0 +1,23 @@
+"""Identifiers: UUIDv7 for rows, a short number for people."""
+
+import secrets
+import time
+from uuid import UUID
+
+# Crockford's base 32: no I, L, O or U, so that a number survives being read over the telephone.
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+NUMBER_CHARACTERS = 10
+
+
+def uuid7() -> UUID:
+    """A time-ordered id (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    value = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62) << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1
+    return UUID(int=value)
+
+
+def order_number(order_id: UUID) -> str:
+    """The order's number for people: its last 50 random bits as `XXXXX-XXXXX`. Says nothing about how many there are."""
+    characters = [ALPHABET[order_id.int >> 5 * place & 31] for place in reversed(range(NUMBER_CHARACTERS))]
+    return f"{''.join(characters[:5])}-{''.join(characters[5:])}"

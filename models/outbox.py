@@ -1,0 +1,145 @@
+"""The queue of record. One row is one piece of work: the task, its lease, its dedupe token and its retry counter.
+
+A row is written in the transaction that makes the work necessary and deleted in the transaction that does it. The
+broker only rings the bell: whatever it loses, repeats or delays, the row decides.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from models.metadata import Instant, created_at, enumeration, index, metadata
+
+# The n-th failure waits 2^(n-1) seconds, at most this long.
+BACK_OFF_MAX = timedelta(minutes=5)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    enumeration("kind", comment="the name of the task that does it"),
+    Column("order_id", Uuid, comment="null for work that belongs to the timetable"),
+    Column("expected_version", Integer, comment="the order's version this work was meant for"),
+    created_at("available_at"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("last_error", Text),
+    Column("request_id", Text),
+    Column("traceparent", Text),
+    created_at(),
+    index("ix_outbox_available_at_id", "available_at", "id", serves="the relay: work that has become due"),
+    index(
+        "uq_outbox_kind",
+        "kind",
+        unique=True,
+        postgresql_where=text("order_id IS NULL"),
+        serves="the scheduler: a tick that was not done yet is not queued twice",
+    ),
+    # Rows live for milliseconds. Room for in-page updates, and a vacuum that comes early and is never throttled.
+    postgresql_with={
+        "fillfactor": 70,
+        "autovacuum_vacuum_threshold": 1000,
+        "autovacuum_vacuum_scale_factor": 0,
+        "autovacuum_vacuum_cost_delay": 0,
+    },
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row: something to do, for one order or for the timetable."""
+
+    id: int
+    kind: str
+    order_id: UUID | None
+    expected_version: int | None
+    attempts: int
+    request_id: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """A row the relay may dispatch."""
+
+    id: int
+    kind: str
+    attempts: int
+
+
+_IDS = bindparam("ids", type_=ARRAY(BigInteger))
+
+_TAKE = text(
+    """
+    DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED)
+    RETURNING id, kind, order_id, expected_version, attempts, request_id, traceparent
+    """
+).bindparams(_IDS)
+
+# Leans on ix_outbox_available_at_id. What became due before `lookback` was seen by an earlier scan; starting there spares
+# the dead entries of everything already done.
+_DUE = text(
+    """
+    SELECT id, kind, attempts FROM outbox
+    WHERE available_at > coalesce(now() - CAST(:lookback AS interval), '-infinity') AND available_at <= now()
+      AND id <> ALL(:ids)
+    ORDER BY available_at, id LIMIT :limit
+    """
+).bindparams(_IDS)
+
+_PRESENT = text("SELECT id FROM outbox WHERE id = ANY(:ids)").bindparams(_IDS)
+
+_POSTPONE = text(
+    """
+    UPDATE outbox SET attempts = attempts + 1, last_error = :error,
+        available_at = clock_timestamp() + least(interval '1 second' * 2 ^ attempts, :back_off_max)
+    WHERE id IN (SELECT id FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED)
+    RETURNING id, attempts
+    """
+).bindparams(_IDS)
+
+_PUT = text(
+    """
+    INSERT INTO outbox (kind, order_id, expected_version, request_id)
+    VALUES (:kind, :order_id, :expected_version, :request_id)
+    ON CONFLICT (kind) WHERE order_id IS NULL DO NOTHING
+    """
+).bindparams(bindparam("order_id", type_=Uuid))
+
+
+def put(
+    connection: Connection,
+    kind: str,
+    order_id: UUID | None = None,
+    expected_version: int | None = None,
+    request_id: str | None = None,
+) -> bool:
+    """Ask for work. False where the same work of the timetable is waiting already."""
+    values = {"kind": kind, "order_id": order_id, "expected_version": expected_version, "request_id": request_id}
+    return connection.execute(_PUT, values).rowcount == 1
+
+
+def take(connection: Connection, ids: Sequence[int]) -> list[Work]:
+    """Make these rows ours, in id order. Rows that are done, or that another delivery holds, are simply not here."""
+    taken = [Work(*row) for row in connection.execute(_TAKE, {"ids": list(ids)})]
+    return sorted(taken, key=lambda work: work.id)
+
+
+def due(connection: Connection, lookback: timedelta | None, excluded: Collection[int], limit: int) -> list[Due]:
+    """Rows that became due within `lookback` (None: ever) and are not in `excluded`, the oldest first."""
+    rows = connection.execute(_DUE, {"lookback": lookback, "ids": list(excluded), "limit": limit})
+    return [Due(*row) for row in rows]
+
+
+def present(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Which of these rows are still waiting to be done."""
+    return set(connection.execute(_PRESENT, {"ids": list(ids)}).scalars())
+
+
+def postpone(connection: Connection, ids: Sequence[int], error: str) -> dict[int, int]:
+    """Count a failed attempt and wait before the next; returns how often each row has failed now."""
+    rows = connection.execute(_POSTPONE, {"ids": list(ids), "error": error, "back_off_max": BACK_OFF_MAX})
+    return {row.id: row.attempts for row in rows}

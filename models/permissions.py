@@ -1,0 +1,36 @@
+"""Roles and what each may do, as data. A permission is named after the sentence it allows."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    ANALYST = "analyst"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    SEE_ACCOUNT = "account:read"
+    SEE_PRODUCTS = "products:read"
+    WRITE_PRODUCTS = "products:write"
+    PLACE_ORDERS = "orders:place"
+    SEE_OWN_ORDERS = "orders:read-own"
+    SEE_ALL_ORDERS = "orders:read-all"
+    MOVE_OWN_ORDERS = "orders:move-own"
+    MOVE_ALL_ORDERS = "orders:move-all"
+    SEE_ANALYTICS = "analytics:read"
+
+
+_P = Permission
+_EVERYBODY = {_P.SEE_ACCOUNT, _P.SEE_PRODUCTS}
+_ORDERING = {_P.PLACE_ORDERS, _P.SEE_OWN_ORDERS, _P.MOVE_OWN_ORDERS}
+_RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS}
+
+GRANTED: Mapping[Role, frozenset[Permission]] = {
+    Role.CUSTOMER: frozenset(_EVERYBODY | _ORDERING),
+    Role.STAFF: frozenset(_EVERYBODY | _ORDERING | _RUNNING),
+    Role.ANALYST: frozenset(_EVERYBODY | {_P.SEE_ANALYTICS}),
+    Role.ADMIN: frozenset(Permission),
+}

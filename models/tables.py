@@ -1,0 +1,35 @@
+"""Every table, by name: importing this module is what makes the metadata complete."""
+
+from models.dead_letters import dead_letters
+from models.idempotency import idempotency_keys
+from models.lifecycle import legal_moves
+from models.metadata import metadata
+from models.orders import order_events, order_items, orders
+from models.outbox import outbox
+from models.products import products
+from models.refresh_tokens import refresh_tokens
+from models.rollups import daily_orders, daily_user_revenue, rollup_state
+from models.schedule import schedule_state
+from models.signing_keys import signing_keys
+from models.transition_requests import transition_requests
+from models.users import users
+
+__all__ = [
+    "daily_orders",
+    "daily_user_revenue",
+    "dead_letters",
+    "idempotency_keys",
+    "legal_moves",
+    "metadata",
+    "order_events",
+    "order_items",
+    "orders",
+    "outbox",
+    "products",
+    "refresh_tokens",
+    "rollup_state",
+    "schedule_state",
+    "signing_keys",
+    "transition_requests",
+    "users",
+]

@@ -1,0 +1,240 @@
+"""Transitions that somebody asked for. The API records the wish; a worker applies or refuses it, and says so here."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, ForeignKey, Integer, Row, Table, Text, Uuid, insert, select, text
+
+from models import errors, outbox
+from models.advance import OUT_OF_STOCK, Step, advance
+from models.documents import dumps
+from models.identifiers import uuid7
+from models.lifecycle import BY_ENDS, Actor, Policy, Status, allowed_from
+from models.metadata import Instant, created_at, enumeration, index, metadata, one_of
+from models.orders import Order, orders
+from models.orders import get as get_order
+from models.users import users
+
+KIND = "orders.transition"
+
+
+class RequestState(StrEnum):
+    PENDING = "pending"
+    APPLIED = "applied"
+    REFUSED = "refused"
+
+
+transition_requests = Table(
+    "transition_requests",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey(orders.c.id), nullable=False),
+    enumeration("to_status"),
+    Column("reason", Text),
+    Column("tracking_number", Text),
+    enumeration("actor"),
+    Column("requested_by", Uuid, ForeignKey(users.c.id), nullable=False),
+    Column("expected_version", Integer, comment="from If-Match"),
+    enumeration("state"),
+    Column("refusal", Text, comment="the error code of a refused request"),
+    Column("request_id", Text),
+    created_at(),
+    Column("resolved_at", Instant),
+    one_of("to_status", Status),
+    one_of("actor", Actor),
+    one_of("state", RequestState),
+    index("ix_transition_requests_order_id_id", "order_id", "id", serves="the worker: an order's open requests in turn"),
+)
+
+
+@dataclass(frozen=True)
+class TransitionRequest:
+    id: UUID
+    order_id: UUID
+    to_status: Status
+    reason: str | None
+    tracking_number: str | None
+    actor: Actor
+    requested_by: UUID
+    expected_version: int | None
+    state: RequestState
+    refusal: str | None
+    request_id: str | None
+    created_at: datetime
+    resolved_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        known = {"to_status": Status(row.to_status), "actor": Actor(row.actor), "state": RequestState(row.state)}
+        return cls(**{**row._mapping, **known})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked: the target, and what the move may need."""
+
+    to: Status
+    actor: Actor
+    requested_by: UUID
+    reason: str | None = None
+    tracking_number: str | None = None
+    expected_version: int | None = None
+    request_id: str | None = None
+
+
+def check(order_status: Status, order_version: int, wish: Wish) -> None:
+    """Whether the wish is legal for an order as it is now.
+
+    Raises:
+        errors.StaleVersion, errors.InvalidTransition, errors.ReasonRequired, errors.TrackingNumberRequired
+    """
+    if wish.expected_version not in (None, order_version):
+        raise errors.StaleVersion
+    move = BY_ENDS.get((order_status, wish.to))
+    if move is None or wish.actor not in move.by:
+        raise errors.InvalidTransition(order_status, allowed_from(order_status, wish.actor))
+    if move.reason_required and not wish.reason:
+        raise errors.ReasonRequired
+    if move.tracking_required and not wish.tracking_number:
+        raise errors.TrackingNumberRequired
+
+
+def ask(
+    connection: Connection, order_id: UUID, owner: UUID | None, wish: Wish
+) -> tuple[Order, TransitionRequest | None]:
+    """Record a wish that is legal now, and the work of fulfilling it; None where the order is there already.
+
+    Raises:
+        errors.NotFound: no such order, or (with `owner`) not theirs.
+        errors.OrderPipelineError: what `check` raises.
+    """
+    order = get_order(connection, order_id, owner)
+    if order.status is wish.to and wish.expected_version in (None, order.version):
+        return order, None
+    check(order.status, order.version, wish)
+    values = {
+        "id": uuid7(),
+        "order_id": order.id,
+        "to_status": wish.to,
+        "reason": wish.reason,
+        "tracking_number": wish.tracking_number,
+        "actor": wish.actor,
+        "requested_by": wish.requested_by,
+        "expected_version": wish.expected_version,
+        "state": RequestState.PENDING,
+        "request_id": wish.request_id,
+    }
+    row = connection.execute(insert(transition_requests).values(values).returning(transition_requests)).one()
+    outbox.put(connection, KIND, order.id, order.version, wish.request_id)
+    return order, TransitionRequest.of(row)
+
+
+def get(connection: Connection, order_id: UUID, request_id: UUID) -> TransitionRequest:
+    query = select(transition_requests).where(
+        transition_requests.c.id == request_id, transition_requests.c.order_id == order_id
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise errors.NotFound
+    return TransitionRequest.of(row)
+
+
+_RESOLVE = text(
+    """
+    UPDATE transition_requests AS r SET state = answer.state, refusal = answer.refusal, resolved_at = now()
+    FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS answer(id uuid, state text, refusal text)
+    WHERE r.id = answer.id AND r.state = 'pending'
+    """
+)
+
+
+def settle(connection: Connection, order_ids: Collection[UUID], policy: Policy) -> int:
+    """Apply or refuse every open request of these orders, each order's in turn; returns how many were applied."""
+    applied = 0
+    waiting = _open(connection, order_ids)
+    while waiting:
+        turn = [requests[0] for requests in waiting.values()]
+        applied += _settle_turn(connection, turn, policy)
+        waiting = {order_id: requests[1:] for order_id, requests in waiting.items() if requests[1:]}
+    return applied
+
+
+def _open(connection: Connection, order_ids: Collection[UUID]) -> Mapping[UUID, list[TransitionRequest]]:
+    query = (
+        select(transition_requests)
+        .where(
+            transition_requests.c.order_id.in_(list(order_ids)), transition_requests.c.state == RequestState.PENDING
+        )
+        .order_by(transition_requests.c.order_id, transition_requests.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    found: dict[UUID, list[TransitionRequest]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.order_id, []).append(TransitionRequest.of(row))
+    return found
+
+
+def _settle_turn(connection: Connection, requests: Sequence[TransitionRequest], policy: Policy) -> int:
+    """Settle one request for each of several orders."""
+    seen = _as_they_are(connection, [request.order_id for request in requests])
+    refusals: dict[UUID, str] = {}
+    steps: dict[UUID, Step] = {}
+    for request in requests:
+        status, version = seen[request.order_id]
+        try:
+            check(status, version, _wish(request))
+        except errors.OrderPipelineError as error:
+            refusals[request.order_id] = error.code
+        else:
+            steps[request.order_id] = _step(request, status, version)
+    reached = {step.order_id: step.target for step in advance(connection, list(steps.values()), policy)}
+    for order_id, step in steps.items():
+        if reached.get(order_id) is not step.target:
+            refusals[order_id] = OUT_OF_STOCK if order_id in reached else errors.StaleVersion.code
+    answers = [_answer(request, refusals.get(request.order_id)) for request in requests]
+    connection.execute(_RESOLVE, {"answers": dumps(answers)})
+    return len(requests) - len(refusals)
+
+
+def _as_they_are(connection: Connection, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Status, int]]:
+    """Status and version of these orders, whose rows stay locked: what is decided on them holds."""
+    query = (
+        select(orders.c.id, orders.c.status, orders.c.version)
+        .where(orders.c.id.in_(order_ids))
+        .order_by(orders.c.id)
+        .with_for_update()
+    )
+    return {row.id: (Status(row.status), row.version) for row in connection.execute(query)}
+
+
+def _wish(request: TransitionRequest) -> Wish:
+    return Wish(
+        to=request.to_status,
+        actor=request.actor,
+        requested_by=request.requested_by,
+        reason=request.reason,
+        tracking_number=request.tracking_number,
+        expected_version=request.expected_version,
+    )
+
+
+def _step(request: TransitionRequest, status: Status, version: int) -> Step:
+    return Step(
+        order_id=request.order_id,
+        version=version,
+        source=status,
+        target=request.to_status,
+        actor=request.actor,
+        reason=request.reason,
+        tracking_number=request.tracking_number,
+        request_id=request.request_id,
+    )
+
+
+def _answer(request: TransitionRequest, refusal: str | None) -> dict[str, object]:
+    state = RequestState.REFUSED if refusal else RequestState.APPLIED
+    return {"id": request.id, "state": state, "refusal": refusal}

@@ -1,0 +1,132 @@
+"""Engines and transactions. Every process connects with one login and becomes its own database role.
+
+The role and the time limits are start-up options of the connection, so that no query is spent on them and none can
+run without them. Only the edges (an API request, a task, a command) open transactions; the verbs in `models` never
+commit.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from sqlalchemy import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from runtime import settings as configuration
+from runtime.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 5
+IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=10)
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+# A worker's batch may wait behind another batch that holds the same products; an API request must not.
+WORKER_STATEMENT_TIMEOUT = timedelta(seconds=30)
+WORKER_LOCK_TIMEOUT = timedelta(seconds=10)
+
+
+class Role(StrEnum):
+    """What a process may do; the grants are data in `models/grants.py`."""
+
+    OWNER = "orders_owner"
+    API = "orders_api"
+    WORKER = "orders_worker"
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)
+
+
+def _connect_arguments(settings: Settings, role: Role) -> dict[str, Any]:
+    is_api = role is Role.API
+    limits = {
+        "role": role,
+        "timezone": "UTC",
+        "statement_timeout": _milliseconds(settings.statement_timeout if is_api else WORKER_STATEMENT_TIMEOUT),
+        "lock_timeout": _milliseconds(settings.lock_timeout if is_api else WORKER_LOCK_TIMEOUT),
+        "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_TIMEOUT),
+    }
+    return {
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        "application_name": role.value,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    }
+
+
+def engine(settings: Settings, role: Role) -> Engine:
+    return sqlalchemy.create_engine(
+        settings.sqlalchemy_url,
+        connect_args=_connect_arguments(settings, role),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout.total_seconds(),
+        pool_pre_ping=True,
+    )
+
+
+def async_engine(settings: Settings, role: Role) -> AsyncEngine:
+    return create_async_engine(
+        settings.sqlalchemy_url,
+        connect_args=_connect_arguments(settings, role),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout.total_seconds(),
+    )
+
+
+@cache
+def _shared(role: Role) -> Engine:
+    return engine(configuration.current(), role)
+
+
+# A forked child must not speak through its parent's sockets; it makes engines of its own.
+os.register_at_fork(after_in_child=_shared.cache_clear)
+
+
+@contextmanager
+def transaction(role: Role = Role.WORKER) -> Iterator[Connection]:
+    """One transaction on this process's shared engine: committed at the end, rolled back on any exception."""
+    with _shared(role).begin() as connection:
+        yield connection
+
+
+def connect(role: Role = Role.WORKER) -> Connection:
+    """A connection for somebody who keeps it: the caller begins transactions on it and closes it."""
+    return _shared(role).connect()
+
+
+@contextmanager
+def session(role: Role = Role.WORKER) -> Iterator[Connection]:
+    """One connection in autocommit mode, for what must outlive a transaction: advisory locks, polling."""
+    with _shared(role).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database could not be asked at all: it is down, restarting, full of connections or cut off."""
+    original = getattr(error, "orig", error)
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return True
+    return isinstance(original, psycopg.OperationalError) and (
+        original.sqlstate is None or original.sqlstate.startswith(("08", "57P", "53"))
+    )
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether `lock_timeout` ended a wait for somebody else's transaction."""
+    return sqlstate(error) == LOCK_NOT_AVAILABLE
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether one of our own time limits ended the statement."""
+    return sqlstate(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-letter error code (PostgreSQL documentation, appendix A), if there is one."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

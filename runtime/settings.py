@@ -1,0 +1,154 @@
+"""Settings, read once from the environment and frozen.
+
+Every setting has the name of its environment variable in lower case. The default profile is `production`, which
+refuses unsafe values; `orders up` chooses `local` for the processes it starts.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRET_BYTES_MIN = 32
+EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
+
+
+class Environment(StrEnum):
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+class Confirmation(StrEnum):
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class SettingsError(Exception):
+    """A setting is missing or not acceptable; the message names the setting and never its value."""
+
+
+def _as_psycopg(url: str) -> str:
+    """`postgresql://…`, as every other tool spells it, means SQLAlchemy's psycopg 3 dialect here."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise ValueError("expected a URL that begins with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
+def _as_broker(url: str) -> str:
+    if url.partition("://")[0] not in {"redis", "rediss"}:
+        raise ValueError("expected a URL that begins with redis:// or rediss://")
+    return url
+
+
+def _as_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("expected an IANA time zone such as UTC or Europe/Vienna")
+    return name
+
+
+def _as_duration(value: object) -> object:
+    """Plain numbers are seconds; ISO 8601 durations (`PT24H`) are taken as they are."""
+    return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """The configuration of one process. Durations are seconds or ISO 8601."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    environment: Environment = Environment.PRODUCTION
+
+    database_url: Annotated[SecretStr, Field(description="PostgreSQL 18; the login must be a member of the roles")]
+    broker_url: Annotated[SecretStr, Field(description="Redis or Valkey")]
+    secret_key: Annotated[SecretStr, Field(description="at least 32 bytes; seals signing keys and cursors")]
+
+    confirmation: Confirmation = Confirmation.AUTOMATIC
+    pending_ttl: Duration = timedelta(hours=24)
+    autopilot: bool = False
+    autopilot_dwell: Duration = timedelta(milliseconds=300)
+    reporting_tz: Annotated[str, AfterValidator(_as_zone)] = "UTC"
+
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_format: LogFormat | None = None
+
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    database_pool_timeout: Duration = timedelta(seconds=2)
+    statement_timeout: Duration = timedelta(seconds=3)
+    lock_timeout: Duration = timedelta(seconds=2)
+
+    token_issuer: str = "order-pipeline"
+    token_audience: str = "order-pipeline-api"
+    access_token_life: Annotated[timedelta, BeforeValidator(_as_duration), Field(le=timedelta(minutes=15))] = timedelta(
+        minutes=15
+    )
+    refresh_token_life: Duration = timedelta(days=30)
+    argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
+    argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+
+    lease: Duration = timedelta(seconds=30)
+    max_attempts: Annotated[int, Field(ge=1)] = 8
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        secret = self.secret_key.get_secret_value()
+        if len(secret.encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
+        if self.environment is Environment.PRODUCTION and secret.lower().startswith(EXAMPLE_SECRETS):
+            raise ValueError("SECRET_KEY is an example; generate one with: openssl rand -hex 32")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return _as_psycopg(self.database_url.get_secret_value())
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which business days begin and end."""
+        return ZoneInfo(self.reporting_tz)
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read settings from `environment` (default: the process's own).
+
+    Raises:
+        SettingsError: naming every setting that is missing or refused, one per line, without values.
+    """
+    given = None if environment is None else {name.lower(): value for name, value in environment.items()}
+    try:
+        settings = Settings() if given is None else Settings(_env_file=None, **given)  # type: ignore[call-arg, arg-type]
+        _as_psycopg(settings.database_url.get_secret_value())
+        _as_broker(settings.broker_url.get_secret_value())
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaint(detail) for detail in error.errors(include_input=False))) from None
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return settings
+
+
+def _complaint(detail: Mapping[str, object]) -> str:
+    location = detail["loc"]
+    name = str(location[0]).upper() if isinstance(location, tuple) and location else ""
+    if detail["type"] == "missing":
+        return f"{name} is not set"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return read()

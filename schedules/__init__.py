@@ -1,0 +1,1 @@
+"""What runs when: the timetable, and the scheduler behind Celery beat."""

@@ -1,0 +1,68 @@
+"""The scheduler behind `celery beat`: PostgreSQL remembers, one beat leads, and ticks become outbox rows.
+
+Celery's own scheduler publishes ticks to the broker, loses them while it is down, and stops after a backward step of
+the clock (docs/decisions). This one asks the database what is due and never speaks to the broker.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from celery.beat import Scheduler
+from sqlalchemy import Connection, text
+
+from runtime import database, heartbeat, logs
+from schedules import ticks
+from schedules.timetable import TIMETABLE
+
+log = logs.get(__name__)
+
+LEADER_LOCK = 7_160_503
+SLEEP_MAX_SECONDS = 1.0
+SLEEP_MIN_SECONDS = 0.05
+
+
+class PostgresScheduler(Scheduler):
+    """Keeps nothing in the process but the connection that holds the lead."""
+
+    # Celery's service would otherwise connect to the broker before the first tick.
+    producer = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._connection: Connection | None = None
+        super().__init__(*arguments, **options)
+        self.max_interval = SLEEP_MAX_SECONDS
+
+    def setup_schedule(self) -> None:
+        """Nothing to set up: the timetable is code, and when it last ran is in the database."""
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Queue what is due; returns for how many seconds beat may sleep. Trouble is logged and tried again."""
+        heartbeat.beat()
+        try:
+            wait = self._lead()
+        except Exception as error:
+            log.warning("beat cannot reach the database, trying again", error=type(error).__name__)
+            self._let_go()
+            return SLEEP_MAX_SECONDS
+        return min(max(wait.total_seconds(), SLEEP_MIN_SECONDS), SLEEP_MAX_SECONDS)
+
+    def close(self) -> None:
+        self._let_go()
+
+    def _lead(self) -> timedelta:
+        connection = self._connected()
+        with connection.begin():
+            # A session may take its own advisory lock again and again: this both takes the lead and proves it is held.
+            leads = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER_LOCK}).scalar_one()
+            return ticks.tick(connection, TIMETABLE) if leads else timedelta(seconds=SLEEP_MAX_SECONDS)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = database.connect()
+        return self._connection
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,90 @@
+"""The edge of the workers: one message, one transaction, and what happens when it fails.
+
+A batch that fails is halved until the poisonous row stands alone; its neighbours go through. The poisonous row waits
+longer after each attempt and ends in the dead letters.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from celery import Task
+from sqlalchemy import Connection
+
+from models import dead_letters, outbox, schedule
+from models.lifecycle import Policy
+from models.outbox import Work
+from runtime import database, logs, settings
+from workers.app import app
+
+log = logs.get(__name__)
+
+Verb = Callable[[Connection, Sequence[Work]], object]
+
+
+def task(kind: str) -> Callable[[Verb], Task[..., None]]:
+    """Make a verb the Celery task of this outbox kind. The verb gets the rows that are its to do, and never commits."""
+
+    def register(verb: Verb) -> Task[..., None]:
+        @app.task(name=kind)
+        @wraps(verb)
+        def deliver(outbox_ids: Sequence[int]) -> None:
+            _attempt(kind, verb, outbox_ids)
+
+        return deliver
+
+    return register
+
+
+def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> None:
+    began = time.perf_counter()
+    try:
+        done = _do(verb, ids)
+    except Exception as error:
+        _after_failure(kind, verb, ids, error)
+    else:
+        log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=_milliseconds_since(began))
+
+
+def _do(verb: Verb, ids: Sequence[int]) -> int:
+    with database.transaction() as connection:
+        due = outbox.take(connection, ids)
+        if due:
+            verb(connection, due)
+            for work in due:
+                if work.order_id is None:
+                    schedule.note_success(connection, work.kind)
+        return len(due)
+
+
+def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) -> None:
+    if database.is_unavailable(error):
+        # Nothing is wrong with the work. Its rows are still there, and their leases bring them back.
+        log.warning("the database is unavailable; the batch will come again", kind=kind, rows=len(ids))
+    elif len(ids) > 1:
+        log.warning("batch failed, trying its halves", kind=kind, rows=len(ids), error=type(error).__name__)
+        middle = len(ids) // 2
+        _attempt(kind, verb, ids[:middle])
+        _attempt(kind, verb, ids[middle:])
+    else:
+        _count_attempt(kind, ids, error)
+
+
+def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
+    configured = settings.current()
+    summary = f"{type(error).__name__}: {error}".partition("\n")[0]
+    trace = "".join(traceback.format_exception(error))
+    with database.transaction() as connection:
+        attempts = outbox.postpone(connection, ids, summary)
+        exhausted = [row for row, failed in attempts.items() if failed >= configured.max_attempts]
+        if exhausted:
+            dead_letters.bury(connection, exhausted, summary, trace, Policy.of(configured))
+    log.error("work failed", kind=kind, rows=list(attempts.items()), dead=bool(exhausted), exc_info=error)
+
+
+def _milliseconds_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)
+
+

@@ -1,0 +1,167 @@
+"""What a leading relay does: turn due outbox rows into as few messages as possible, and remember the leases.
+
+A lease ends when the row is gone. A row that outlives its lease is dispatched again, alone, so that one poisonous row
+cannot take its neighbours with it; it counts as a failed attempt only if its message has left the queue, because a
+message that still waits there has not been tried.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from models import dead_letters, outbox
+from models.lifecycle import Policy
+from models.outbox import Due
+from runtime import database, logs
+
+log = logs.get(__name__)
+
+BATCH_MAX = 100
+# Bounds what the broker holds, and what a new leader has to dispatch again.
+IN_FLIGHT_MAX = 10_000
+SETTLE_SECONDS = 1.0
+SETTLE_SECONDS_WHEN_FULL = 0.1
+# A transaction that began this long before it committed is still found by the quick scan; a slower one by the full scan.
+OVERLAP = timedelta(milliseconds=250)
+FULL_SCAN_SECONDS = 1.0
+LEASE_OVERRUN = "not done within its lease"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One message: rows of one kind."""
+
+    kind: str
+    ids: tuple[int, ...]
+
+
+class Bell(Protocol):
+    """The broker, as the relay needs it."""
+
+    def ring(self, batches: Sequence[Batch]) -> None:
+        """Publish one message per batch; may raise anything, and may then have published some of them."""
+
+    def queue(self, kind: str) -> str:
+        """The queue into which messages of this kind go."""
+
+    def waiting(self, queue: str) -> int:
+        """How many messages nobody has fetched yet."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    ends_at: float
+    queue: str
+    message: int
+
+
+def batches_of(rows: Iterable[Due]) -> list[Batch]:
+    """Rows by kind, at most BATCH_MAX together; a row that has failed before goes alone."""
+    fresh: dict[str, list[int]] = {}
+    alone = []
+    for row in rows:
+        if row.attempts:
+            alone.append(Batch(row.kind, (row.id,)))
+        else:
+            fresh.setdefault(row.kind, []).append(row.id)
+    together = [
+        Batch(kind, tuple(ids[start : start + BATCH_MAX]))
+        for kind, ids in fresh.items()
+        for start in range(0, len(ids), BATCH_MAX)
+    ]
+    return together + alone
+
+
+class Relay:
+    """The memory of one leader. A new leader begins with none and dispatches what it finds: a duplicate does nothing."""
+
+    def __init__(
+        self,
+        bell: Bell,
+        policy: Policy,
+        lease: timedelta,
+        max_attempts: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bell = bell
+        self._policy = policy
+        self._lease_seconds = lease.total_seconds()
+        self._max_attempts = max_attempts
+        self._monotonic = monotonic
+        self._leases: dict[int, Lease] = {}
+        self._messages: Counter[str] = Counter()
+        self._scanned_at: float | None = None
+        self._scanned_fully_at = float("-inf")
+        self._settled_at = float("-inf")
+
+    def turn(self, connection: Connection) -> int:
+        """Dispatch what is due; returns how many rows. `connection` is in autocommit mode."""
+        if self._is_time_to_settle():
+            self._settle(connection)
+        room = IN_FLIGHT_MAX - len(self._leases)
+        rows = self._scan(connection, room) if room > 0 else []
+        if rows:
+            self._dispatch(batches_of(rows))
+        return len(rows)
+
+    def _scan(self, connection: Connection, room: int) -> list[Due]:
+        now = self._monotonic()
+        is_full = self._scanned_at is None or now - self._scanned_fully_at >= FULL_SCAN_SECONDS
+        lookback = None if is_full else OVERLAP + timedelta(seconds=now - (self._scanned_at or now))
+        rows = outbox.due(connection, lookback, self._leases, room)
+        if is_full:
+            self._scanned_fully_at = now
+        # A scan that had to stop early has not seen everything: the next one starts from the beginning.
+        self._scanned_at = None if len(rows) == room else now
+        return rows
+
+    def _dispatch(self, batches: Sequence[Batch]) -> None:
+        self._bell.ring(batches)
+        ends_at = self._monotonic() + self._lease_seconds
+        for batch in batches:
+            queue = self._bell.queue(batch.kind)
+            self._messages[queue] += 1
+            lease = Lease(ends_at, queue, self._messages[queue])
+            self._leases.update(dict.fromkeys(batch.ids, lease))
+
+    def _is_time_to_settle(self) -> bool:
+        is_full = len(self._leases) > IN_FLIGHT_MAX // 2
+        every = SETTLE_SECONDS_WHEN_FULL if is_full else SETTLE_SECONDS
+        return bool(self._leases) and self._monotonic() - self._settled_at >= every
+
+    def _settle(self, connection: Connection) -> None:
+        """Forget the leases of rows that are gone; count an attempt for those that were tried and are still there."""
+        self._settled_at = now = self._monotonic()
+        present = outbox.present(connection, self._leases)
+        self._leases = {row: lease for row, lease in self._leases.items() if row in present}
+        overdue = {row: lease for row, lease in self._leases.items() if lease.ends_at <= now}
+        if not overdue:
+            return
+        waiting = {queue: self._bell.waiting(queue) for queue in {lease.queue for lease in overdue.values()}}
+        # Queues are first in, first out: the messages that wait are the last ones that were published.
+        tried = [
+            row for row, lease in overdue.items() if lease.message <= self._messages[lease.queue] - waiting[lease.queue]
+        ]
+        counted = self._count_attempts(tried)
+        for row, lease in overdue.items():
+            if row in counted:
+                del self._leases[row]
+            else:  # Still queued, or locked by a worker that is busy with it.
+                self._leases[row] = Lease(now + self._lease_seconds, lease.queue, lease.message)
+
+    def _count_attempts(self, ids: Sequence[int]) -> set[int]:
+        if not ids:
+            return set()
+        with database.transaction() as connection:
+            attempts = outbox.postpone(connection, ids, LEASE_OVERRUN)
+            exhausted = [row for row, failed in attempts.items() if failed >= self._max_attempts]
+            if exhausted:
+                dead_letters.bury(connection, exhausted, LEASE_OVERRUN, None, self._policy)
+        if attempts:
+            log.warning("leases overrun", rows=len(attempts), dead=len(exhausted))
+        return set(attempts)
