@@ -17,6 +17,8 @@ from models import errors
 from models.permissions import GRANTED, Permission, Role
 
 SCHEME = "Bearer "
+# The description of the API is for everybody; FastAPI serves it from routes that take no guard.
+DOCUMENTATION = ("/docs", "/openapi.json")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ Public = Depends(public)
 
 def check_query(request: Request) -> None:
     """Refuse query parameters that the route does not declare, or that are given twice (S31)."""
-    if not request.url.query:
+    # Not from `request.url`: that is put together with the Host header, which may be anything.
+    if not request.scope["query_string"]:
         return
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)) or not set(names) <= _known_parameters(request.scope["route"]):
@@ -92,13 +95,20 @@ def _known_parameters(route: APIRoute) -> frozenset[str]:
 
 def unguarded(app: FastAPI) -> list[str]:
     """The routes whose first dependency is no guard. A release with one would serve it, or its errors, to everybody."""
-    contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute)]
-    return [f"{sorted(context.methods or ())} {context.path}" for context in contexts if not _is_guarded(context)]
+    contexts = [context for context in iter_route_contexts(app.routes) if context.path not in DOCUMENTATION]
+    return [f"{sorted(context.methods or ())} {context.path}" for context in contexts if _guard(context) is None]
 
 
-def _is_guarded(context: RouteContext) -> bool:
-    first = context.dependant.dependencies[:1]
-    return any(getattr(dependency.call, "is_guard", False) for dependency in first)
+def is_public(context: RouteContext) -> bool:
+    return _guard(context) is public
+
+
+def _guard(context: RouteContext) -> Guard | None:
+    """A route's first dependency, if it is a guard. Plain Starlette routes, mounts and websockets cannot have one."""
+    if not isinstance(context.original_route, APIRoute):
+        return None
+    first = next((dependency.call for dependency in context.dependant.dependencies), None)
+    return _marked(first) if getattr(first, "is_guard", False) else None
 
 
 Places = Annotated[Caller, Depends(may(Permission.PLACE_ORDERS))]

@@ -7,11 +7,20 @@ from fastapi import FastAPI
 
 from api import access, problems, services
 from api.edge import Edge
+from api.openapi import Api
 from api.routes import analytics, auth, health, orders, products, transitions, users
 from runtime import logs, settings
 from runtime.settings import Settings
 
-ROUTERS = (health.router, auth.router, users.router, products.router, orders.router, transitions.router, analytics.router)
+ROUTERS = (
+    health.router,
+    auth.router,
+    users.router,
+    products.router,
+    orders.router,
+    transitions.router,
+    analytics.router,
+)
 
 
 class UnguardedRoute(Exception):
@@ -34,7 +43,14 @@ def create_app(configured: Settings | None = None) -> FastAPI:
         yield
         await services.stop(app.state.services)
 
-    app = FastAPI(title="Order Pipeline", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    app = Api(
+        title="Order Pipeline",
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+    )
     for router in ROUTERS:
         app.include_router(router)
     if found := access.unguarded(app):

@@ -11,8 +11,9 @@ from models import errors
 from models.products import SKU_PATTERN
 
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
 WAIT_SECONDS_MAX = 30
 SKU = re.compile(SKU_PATTERN)
 
@@ -22,13 +23,17 @@ def _services(request: Request) -> Services:
     return services
 
 
-def _idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str:
+def _idempotency_key(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(description="required; 1 to 255 printable ASCII characters")] = None,
+) -> str:
     """The key of a retryable request, one pair of double quotes stripped."""
     if idempotency_key is None:
         raise errors.IdempotencyKeyMissing
-    is_quoted = len(idempotency_key) >= 2 and idempotency_key[0] == idempotency_key[-1] == '"'
-    key = idempotency_key[1:-1] if is_quoted else idempotency_key
-    if not IDEMPOTENCY_KEY.fullmatch(key):
+    quoted = QUOTED.fullmatch(idempotency_key)
+    key = quoted[1] if quoted else idempotency_key
+    # Two keys would mean that some proxy and we may take different ones.
+    if len(request.headers.getlist("idempotency-key")) > 1 or not IDEMPOTENCY_KEY.fullmatch(key):
         raise errors.IdempotencyKeyInvalid
     return key
 
@@ -67,12 +72,14 @@ def _version(header: str | None) -> int | None:
     return int(match[1]) if match else None
 
 
-def _if_none_match(if_none_match: Annotated[str | None, Header()] = None) -> int | None:
-    return _version(if_none_match)
+def _if_none_match(if_none_match: Annotated[str | None, Header()] = None) -> frozenset[int]:
+    """The versions the caller has; tags that are not ours match nothing (RFC 9110, 13.1.2)."""
+    versions = map(_version, (if_none_match or "").split(","))
+    return frozenset(version for version in versions if version is not None)
 
 
 def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
-    """The version the caller believes in; `*` is any. An entity tag that never was matches nothing (RFC 9110, 13.1.1)."""
+    """The version the caller believes in; `*` is any. A tag that never was matches nothing (RFC 9110, 13.1.1)."""
     if if_match is None or if_match.strip() == "*":
         return None
     version = _version(if_match)
@@ -92,6 +99,6 @@ OurServices = Annotated[Services, Depends(_services)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
-IfNoneMatch = Annotated[int | None, Depends(_if_none_match)]
+IfNoneMatch = Annotated[frozenset[int], Depends(_if_none_match)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
 Wait = Annotated[float, Depends(_wait)]

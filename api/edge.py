@@ -4,9 +4,9 @@ Request ids, security headers, one access line per request, the body limit, and 
 """
 
 import time
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import context, problems
@@ -18,15 +18,20 @@ log = logs.get("api.access")
 BODY_BYTES_MAX = 64 * 1024
 AUTH_BODY_BYTES_MAX = 4 * 1024
 AUTH_PREFIX = "/v1/auth/"
-DOCUMENTATION = ("/docs", "/redoc", "/openapi.json")
 
-SECURITY_HEADERS: Mapping[str, str] = {
+SECURITY_HEADERS: dict[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-
+# The one page for browsers: Swagger UI, which FastAPI loads from a public address and starts with an inline script.
+DOCUMENTATION = "/docs"
+DOCUMENTATION_HEADERS = SECURITY_HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
+    "script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
+    "img-src https://fastapi.tiangolo.com data:"
+}
 
 
 class Edge:
@@ -73,13 +78,15 @@ class _Exchange:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._request_id
-            for name, value in SECURITY_HEADERS.items():
-                if not (name == "Content-Security-Policy" and self._scope["path"].startswith(DOCUMENTATION)):
-                    headers.setdefault(name, value)
+            common = DOCUMENTATION_HEADERS if self._scope["path"] == DOCUMENTATION else SECURITY_HEADERS
+            for name, value in common.items():
+                headers.setdefault(name, value)
         await self._send(message)
 
     async def rescue(self, error: Exception) -> None:
         """Answer what nothing inside answered; when the answer has begun already, the connection has to go."""
+        if isinstance(error, ClientDisconnect):  # Nobody is left to be answered.
+            return
         if self._status is not None:
             raise error
         if not isinstance(error, errors.OrderPipelineError):

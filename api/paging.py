@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
+from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 def cursors(request: Request, services: Services, caller: Caller) -> Cursors:
     """The cursors of this list: same caller, same path, same filters (everything but `cursor` and `limit`)."""
     filters = sorted(item for item in request.query_params.multi_items() if item[0] not in ("cursor", "limit"))
-    return Cursors(secret.derive(services.settings, "cursors"), str(caller.id), request.url.path, filters)
+    return Cursors(secret.derive(services.settings, "cursors"), str(caller.id), request.scope["path"], filters)
 
 
 def cut(found: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> tuple[Sequence[T], str | None]:
@@ -34,5 +35,5 @@ def cut(found: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> tup
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
     """`Link: rel="next"` (RFC 8288), relative, so that it holds behind any proxy."""
     if cursor is not None:
-        following = request.url.include_query_params(cursor=cursor)
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        following = urlencode(dict(request.query_params) | {"cursor": cursor})
+        response.headers["Link"] = f'<{quote(request.scope["path"])}?{following}>; rel="next"'

@@ -4,6 +4,7 @@ Nothing that a client sent is ever repeated back: validation errors give the pla
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +24,12 @@ log = logs.get(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
+FLAWS_MAX = 50
+# Rows that speak of the caller: refused by PostgreSQL when there is no such user.
+CALLER_CONSTRAINTS = frozenset(
+    {"fk_idempotency_keys_user_id", "fk_orders_user_id", "fk_transition_requests_requested_by"}
+)
+NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
 
 # The most specific class wins; a class that is not listed has the status of its nearest listed ancestor.
 STATUS: Mapping[type[errors.OrderPipelineError], int] = {
@@ -44,13 +51,13 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
 }
 
 
-def status_of(error: errors.OrderPipelineError) -> int:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+def status_of(refusal: type[errors.OrderPipelineError]) -> int:
+    return next(STATUS[kind] for kind in refusal.__mro__ if kind in STATUS)
 
 
 def document(error: errors.OrderPipelineError, request_id: str | None) -> bytes:
     """The problem document of an error, as the bytes that are sent (and stored, where the refusal is kept)."""
-    status = status_of(error)
+    status = status_of(type(error))
     members: dict[str, object] = {
         "type": f"urn:order-pipeline:problem:{error.code}",
         "title": HTTPStatus(status).phrase,
@@ -67,7 +74,7 @@ def document(error: errors.OrderPipelineError, request_id: str | None) -> bytes:
 
 
 def response(error: errors.OrderPipelineError) -> Response:
-    status = status_of(error)
+    status = status_of(type(error))
     answer = Response(document(error, context.request_id()), status, media_type=MEDIA_TYPE)
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
@@ -77,15 +84,23 @@ def response(error: errors.OrderPipelineError) -> Response:
 
 
 def flaws_of(found: Sequence[Mapping[str, Any]]) -> list[errors.Flaw]:
-    """Pydantic's findings without the input: body places as JSON pointers (RFC 6901), others by parameter name."""
-    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in found]
+    """Pydantic's findings without the input: body places as JSON pointers (RFC 6901), others by parameter name.
+
+    Only the first ones: a small body can have so many flaws that their list would be a hundred times its size.
+    """
+    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in found[:FLAWS_MAX]]
 
 
 def _pointer(location: Sequence[str | int]) -> str:
     where, *path = location
     if where == "body":
-        return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-    return ".".join(str(step) for step in path)
+        return "".join(f"/{_shown(step)}" for step in path)
+    return ".".join(map(_shown, path))
+
+
+def _shown(step: str | int) -> str:
+    """A step of a pointer. The client may have made the name up: unless it looks like one, it is not repeated."""
+    return str(step) if NAME.fullmatch(str(step)) else "…"
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
@@ -118,10 +133,18 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
+    if _speaks_of_nobody(error):
+        return response(errors.InvalidToken())
     if not database.is_unavailable(error) and not database.is_timeout(error):
         return await _on_bug(request, error)
     log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
     return response(errors.Unavailable())
+
+
+def _speaks_of_nobody(error: Exception) -> bool:
+    """Whether a row was refused because the caller's user does not exist (any more): their token outlived them."""
+    violated = getattr(getattr(error, "orig", None), "diag", None)
+    return getattr(violated, "constraint_name", None) in CALLER_CONSTRAINTS
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

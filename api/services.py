@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.hashing import HashingGate
 from api.tokens import Tokens
-from models import signing_keys
 from api.views import AnswerRenderer
+from models import signing_keys
 from models.acceptance import Terms
 from models.lifecycle import Policy
 from runtime import database

@@ -223,7 +223,7 @@ class AnswerRenderer:
         return Answer(201, OrderView.of(order).model_dump_json().encode(), order.id)
 
     def refusal(self, error: errors.OrderPipelineError, request_id: str | None) -> Answer:
-        return Answer(problems.status_of(error), problems.document(error, request_id), None)
+        return Answer(problems.status_of(type(error)), problems.document(error, request_id), None)
 
 
 def order_path(order_id: UUID) -> str:

@@ -63,7 +63,7 @@ Outcome = Answer | errors.OrderPipelineError
 
 
 class Renderer(Protocol):
-    """How the edge spells an answer. It is called inside the transaction, because the answer is stored with the order."""
+    """How the edge spells an answer: within the transaction, because the answer is stored with the order."""
 
     def order(self, order: Order) -> Answer: ...
 
@@ -145,18 +145,16 @@ def accept(connection: Connection, batch: Sequence[Request], terms: Terms) -> li
     Raises:
         errors.IdempotencyInProgress: a key of the batch is held by a transaction that outlasts `lock_timeout`.
     """
-    first: dict[tuple[UUID, str], Request] = {}
-    for request in batch:
-        first.setdefault(request.claim, request)
-    asked_at, price_list = prices(connection, (item.sku for request in first.values() for item in request.items))
-    drafts = {claim: _draft(request, asked_at, price_list, terms) for claim, request in sorted(first.items())}
+    firsts: dict[tuple[UUID, str], int] = {}
+    for place, request in enumerate(batch):
+        firsts.setdefault(request.claim, place)
+    asked_at, price_list = prices(connection, (item.sku for place in firsts.values() for item in batch[place].items))
+    drafts = {claim: _draft(batch[place], asked_at, price_list, terms) for claim, place in sorted(firsts.items())}
     won = _claim_and_place(connection, drafts, terms)
-    lost = [request.claim for request in batch if request.claim not in won or request is not first[request.claim]]
-    kept = idempotency.stored(connection, ROUTE, set(lost)) if lost else {}
-    return [
-        won[request.claim] if request is first[request.claim] and request.claim in won else _retry(request, kept)
-        for request in batch
-    ]
+    is_ours = [request.claim in won and firsts[request.claim] == place for place, request in enumerate(batch)]
+    lost = {request.claim for request, ours in zip(batch, is_ours, strict=True) if not ours}
+    kept = idempotency.stored(connection, ROUTE, lost) if lost else {}
+    return [won[request.claim] if ours else _retry(request, kept) for request, ours in zip(batch, is_ours, strict=True)]
 
 
 def _draft(request: Request, now: datetime, price_list: Mapping[str, Price], terms: Terms) -> _Draft:

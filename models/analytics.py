@@ -87,8 +87,9 @@ _STATUS_COUNTS = text(
 ).bindparams(*_WINDOW)
 
 # Keyset: the page after (revenue, user, currency). Summed over the window's days; the standard windows come later.
-_REVENUE_BY_USER = text(
-    f"""
+_REVENUE_BY_USER = (
+    text(
+        f"""
     WITH state AS (SELECT * FROM rollup_state WHERE name = :name)
     SELECT {_FRESH}, answer.* FROM state LEFT JOIN (
         SELECT user_id, currency, sum(orders)::bigint AS orders, sum(revenue_minor)::bigint AS revenue_minor
@@ -101,8 +102,9 @@ _REVENUE_BY_USER = text(
         ORDER BY sum(revenue_minor) DESC, user_id DESC, currency DESC LIMIT :limit
     ) AS answer ON true
     """
-).bindparams(*_WINDOW, *(bindparam(name, type_=Text) for name in ("currency", "after_currency"))).bindparams(
-    bindparam("after_user", type_=Uuid)
+    )
+    .bindparams(*_WINDOW, *(bindparam(name, type_=Text) for name in ("currency", "after_currency")))
+    .bindparams(bindparam("after_user", type_=Uuid))
 )
 
 

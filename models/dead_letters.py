@@ -1,9 +1,11 @@
 """Work that was tried often enough: kept for a person, out of the pipeline's way."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 
 from models.advance import Step, advance
 from models.lifecycle import BY_ENDS, Policy, Status
@@ -39,7 +41,8 @@ dead_letters = Table(
 _BURY = text(
     """
     WITH dead AS (DELETE FROM outbox WHERE id = ANY(:ids) RETURNING *)
-    INSERT INTO dead_letters (kind, order_id, expected_version, request_id, error, traceback, attempts, first_at, last_at)
+    INSERT INTO dead_letters
+        (kind, order_id, expected_version, request_id, error, traceback, attempts, first_at, last_at)
     SELECT kind, order_id, expected_version, request_id, :error, :traceback, attempts, created_at, now() FROM dead
     RETURNING order_id
     """
@@ -47,7 +50,10 @@ _BURY = text(
 
 
 def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str | None, policy: Policy) -> None:
-    """Turn outbox rows into dead letters, and their orders, where the lifecycle has the move, into failed ones."""
+    """Turn outbox rows into dead letters, and their orders, where the lifecycle has the move, into failed ones.
+
+    An order that cannot even fail (its stock contradicts it, say) stays as it is; the letter stands for it.
+    """
     values = {"ids": list(ids), "error": error, "traceback": traceback}
     order_ids = [row.order_id for row in connection.execute(_BURY, values) if row.order_id is not None]
     found = connection.execute(
@@ -58,4 +64,6 @@ def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str 
         for row in found
         if (Status(row.status), Status.FAILED) in BY_ENDS
     ]
-    advance(connection, steps, policy)
+    for step in steps:
+        with suppress(DBAPIError), connection.begin_nested():
+            advance(connection, [step], policy)

@@ -5,11 +5,13 @@
     ├── Forbidden
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
-    │   ├── InvalidRequest       MalformedJson · UnknownQueryParameter · InvalidCursor · UnsupportedMediaType · BodyTooLarge
+    │   ├── InvalidRequest       MalformedJson · UnknownQueryParameter · InvalidCursor · UnsupportedMediaType ·
+    │   │                        BodyTooLarge
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
-    ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion · IdempotencyInProgress
+    ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
+    │                            IdempotencyInProgress
     └── Unavailable
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.

@@ -18,6 +18,6 @@ def uuid7() -> UUID:
 
 
 def order_number(order_id: UUID) -> str:
-    """The order's number for people: its last 50 random bits as `XXXXX-XXXXX`. Says nothing about how many there are."""
+    """The order's number for people: the id's last 50 bits as `XXXXX-XXXXX`. They are random and count nothing."""
     characters = [ALPHABET[order_id.int >> 5 * place & 31] for place in reversed(range(NUMBER_CHARACTERS))]
     return f"{''.join(characters[:5])}-{''.join(characters[5:])}"

@@ -54,7 +54,7 @@ def _narrow(query: Select[Any], narrowed: Filter) -> Select[Any]:
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
         "owner": lambda owner: orders.c.user_id == owner,
         "user_id": lambda user_id: orders.c.user_id == user_id,
-        "statuses": lambda statuses: orders.c.status.in_(statuses),
+        "statuses": orders.c.status.in_,
         "placed_at_min": lambda moment: orders.c.placed_at >= moment,
         "placed_at_max": lambda moment: orders.c.placed_at <= moment,
         "client_reference": lambda reference: orders.c.client_reference == reference,

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from models.metadata import Instant, created_at, enumeration, index, metadata
+from models.metadata import created_at, enumeration, index, metadata
 
 # The n-th failure waits 2^(n-1) seconds, at most this long.
 BACK_OFF_MAX = timedelta(minutes=5)
@@ -79,8 +79,8 @@ _TAKE = text(
     """
 ).bindparams(_IDS)
 
-# Leans on ix_outbox_available_at_id. What became due before `lookback` was seen by an earlier scan; starting there spares
-# the dead entries of everything already done.
+# Leans on ix_outbox_available_at_id. What became due before `lookback` was seen by an earlier scan; starting there
+# spares the dead entries of everything already done.
 _DUE = text(
     """
     SELECT id, kind, attempts FROM outbox

@@ -35,9 +35,7 @@ def check_strength(password: str, personal: Iterable[str] = ()) -> None:
 
 @cache
 def hasher(settings: Settings) -> PasswordHasher:
-    return PasswordHasher(
-        time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib, parallelism=1
-    )
+    return PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib, parallelism=1)
 
 
 @cache

@@ -67,14 +67,13 @@ def exchange(connection: Connection, token: str, life: timedelta) -> tuple[User,
     row = connection.execute(spent).one_or_none()
     if row is None:
         raise errors.InvalidRefreshToken
-    user = connection.execute(select(users).where(users.c.id == row.user_id, users.c.disabled_at.is_(None))).one_or_none()
+    owner = select(users).where(users.c.id == row.user_id, users.c.disabled_at.is_(None))
+    user = connection.execute(owner).one_or_none()
     if user is None:
         raise errors.InvalidRefreshToken
     successor = issue(connection, row.user_id, life, row.family)
     connection.execute(
-        update(refresh_tokens)
-        .where(refresh_tokens.c.sha256 == bindparam("spent"))
-        .values(successor=bindparam("next")),
+        update(refresh_tokens).where(refresh_tokens.c.sha256 == bindparam("spent")).values(successor=bindparam("next")),
         {"spent": _digest(token), "next": _digest(successor)},
     )
     return User.of(user), successor

@@ -9,7 +9,7 @@ sequence or a timestamp is wrong under concurrency: ids are given out before the
 from sqlalchemy import BigInteger, Column, Connection, Date, Integer, Table, Text, Uuid, text
 
 from models.lifecycle import REVENUE, Status
-from models.metadata import Instant, Xid8, enumeration, index, metadata, one_of
+from models.metadata import Instant, Xid8, index, metadata, one_of
 
 NAME = "orders"
 # A fold is one statement; this bounds its memory and the time it holds the state row.
@@ -61,10 +61,12 @@ rollup_state = Table(
 
 _LOCK = text("SELECT CAST(upto AS text) AS upto FROM rollup_state WHERE name = :name FOR UPDATE")
 
-# Runs after the lock is held: its snapshot is younger than the fold that moved `upto` last. Leans on ix_order_events_xid.
+# Runs after the lock is held, so its snapshot is younger than the fold that moved `upto` last. Leans on
+# ix_order_events_xid.
 _BOUND = text(
     """
-    SELECT CAST(coalesce(capped.xid, pg_snapshot_xmin(pg_current_snapshot())) AS text) AS upto, capped.xid IS NOT NULL AS more
+    SELECT CAST(coalesce(capped.xid, pg_snapshot_xmin(pg_current_snapshot())) AS text) AS upto,
+        capped.xid IS NOT NULL AS more
     FROM (SELECT) AS always LEFT JOIN LATERAL (
         SELECT xid FROM order_events
         WHERE xid > (SELECT xid FROM order_events WHERE xid >= CAST(:since AS xid8) ORDER BY xid OFFSET :events LIMIT 1)
@@ -92,7 +94,8 @@ _FOLD = text(
     ), by_user AS (
         INSERT INTO daily_user_revenue (placed_on, user_id, currency, orders, revenue_minor)
         SELECT placed_on, user_id, currency, sum(sign), sum(sign * amount_minor) FROM (
-            SELECT *, (to_status = ANY(:revenue))::int - (coalesce(from_status, '') = ANY(:revenue))::int AS sign FROM event
+            SELECT *, (to_status = ANY(:revenue))::int - (coalesce(from_status, '') = ANY(:revenue))::int AS sign
+            FROM event
         ) AS delta
         WHERE sign <> 0
         GROUP BY placed_on, user_id, currency HAVING sum(sign) <> 0 OR sum(sign * amount_minor) <> 0

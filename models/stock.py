@@ -80,5 +80,3 @@ def _change(connection: Connection, changes: Mapping[str, tuple[int, int]]) -> N
     if changes:
         rows = [{"sku": sku, "on_hand": change[0], "reserved": change[1]} for sku, change in changes.items()]
         connection.execute(_CHANGE, {"changes": dumps(rows)})
-
-

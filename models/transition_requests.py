@@ -47,7 +47,7 @@ transition_requests = Table(
     one_of("to_status", Status),
     one_of("actor", Actor),
     one_of("state", RequestState),
-    index("ix_transition_requests_order_id_id", "order_id", "id", serves="the worker: an order's open requests in turn"),
+    index("ix_transition_requests_order_id_id", "order_id", "id", serves="the worker: an order's requests in turn"),
 )
 
 
@@ -166,9 +166,7 @@ def settle(connection: Connection, order_ids: Collection[UUID], policy: Policy) 
 def _open(connection: Connection, order_ids: Collection[UUID]) -> Mapping[UUID, list[TransitionRequest]]:
     query = (
         select(transition_requests)
-        .where(
-            transition_requests.c.order_id.in_(list(order_ids)), transition_requests.c.state == RequestState.PENDING
-        )
+        .where(transition_requests.c.order_id.in_(list(order_ids)), transition_requests.c.state == RequestState.PENDING)
         .order_by(transition_requests.c.order_id, transition_requests.c.id)
         .with_for_update(skip_locked=True)
     )

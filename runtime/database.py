@@ -58,25 +58,27 @@ def _connect_arguments(settings: Settings, role: Role) -> dict[str, Any]:
     }
 
 
+def _pool(settings: Settings) -> dict[str, Any]:
+    return {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": settings.database_pool_timeout.total_seconds(),
+        # Errors are logged with their statement, and never with what clients sent.
+        "hide_parameters": True,
+    }
+
+
 def engine(settings: Settings, role: Role) -> Engine:
+    arguments = _connect_arguments(settings, role)
+    # A worker that would find its connection dead in the middle of a batch gives the batch back for a whole lease.
     return sqlalchemy.create_engine(
-        settings.sqlalchemy_url,
-        connect_args=_connect_arguments(settings, role),
-        pool_size=settings.database_pool_size,
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout.total_seconds(),
-        pool_pre_ping=True,
+        settings.sqlalchemy_url, connect_args=arguments, pool_pre_ping=True, **_pool(settings)
     )
 
 
 def async_engine(settings: Settings, role: Role) -> AsyncEngine:
-    return create_async_engine(
-        settings.sqlalchemy_url,
-        connect_args=_connect_arguments(settings, role),
-        pool_size=settings.database_pool_size,
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout.total_seconds(),
-    )
+    arguments = _connect_arguments(settings, role)
+    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
 
 
 @cache

@@ -15,7 +15,14 @@ from structlog.types import Processor
 from runtime.settings import LogFormat
 
 # Libraries that say at INFO what the pipeline already says once per batch.
-QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "tornado.access", "asyncio", "alembic.runtime.migration")
+QUIET = (
+    "alembic.runtime.migration",
+    "asyncio",
+    "celery.app.trace",
+    "celery.worker.strategy",
+    "kombu",
+    "tornado.access",
+)
 
 
 # Without local variables: they hold passwords, tokens and bodies.

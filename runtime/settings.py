@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
 EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
@@ -37,18 +37,13 @@ class SettingsError(Exception):
     """A setting is missing or not acceptable; the message names the setting and never its value."""
 
 
-def _as_psycopg(url: str) -> str:
-    """`postgresql://…`, as every other tool spells it, means SQLAlchemy's psycopg 3 dialect here."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-        raise ValueError("expected a URL that begins with postgresql://")
-    return f"postgresql+psycopg://{rest}"
+def _has_scheme(*schemes: str) -> AfterValidator:
+    def check(url: SecretStr) -> SecretStr:
+        if url.get_secret_value().partition("://")[0] not in schemes:
+            raise ValueError(f"expected a URL that begins with {schemes[0]}://")
+        return url
 
-
-def _as_broker(url: str) -> str:
-    if url.partition("://")[0] not in {"redis", "rediss"}:
-        raise ValueError("expected a URL that begins with redis:// or rediss://")
-    return url
+    return AfterValidator(check)
 
 
 def _as_zone(name: str) -> str:
@@ -72,9 +67,9 @@ class Settings(BaseSettings):
 
     environment: Environment = Environment.PRODUCTION
 
-    database_url: Annotated[SecretStr, Field(description="PostgreSQL 18; the login must be a member of the roles")]
-    broker_url: Annotated[SecretStr, Field(description="Redis or Valkey")]
-    secret_key: Annotated[SecretStr, Field(description="at least 32 bytes; seals signing keys and cursors")]
+    database_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")]
+    broker_url: Annotated[SecretStr, _has_scheme("redis", "rediss")]
+    secret_key: SecretStr
 
     confirmation: Confirmation = Confirmation.AUTOMATIC
     pending_ttl: Duration = timedelta(hours=24)
@@ -113,12 +108,23 @@ class Settings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        return _as_psycopg(self.database_url.get_secret_value())
+        """The database, in the spelling that means psycopg 3 to SQLAlchemy."""
+        return f"postgresql+psycopg://{self.database_url.get_secret_value().partition('://')[2]}"
 
     @property
     def zone(self) -> ZoneInfo:
         """The zone in which business days begin and end."""
         return ZoneInfo(self.reporting_tz)
+
+
+class _GivenSettings(Settings):
+    """Settings that look at nothing but what they are given."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -127,21 +133,15 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: naming every setting that is missing or refused, one per line, without values.
     """
-    given = None if environment is None else {name.lower(): value for name, value in environment.items()}
+    given: dict[str, Any] = {name.lower(): value for name, value in (environment or {}).items()}
     try:
-        settings = Settings() if given is None else Settings(_env_file=None, **given)  # type: ignore[call-arg, arg-type]
-        _as_psycopg(settings.database_url.get_secret_value())
-        _as_broker(settings.broker_url.get_secret_value())
+        return Settings() if environment is None else _GivenSettings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_complaint(detail) for detail in error.errors(include_input=False))) from None
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    return settings
 
 
-def _complaint(detail: Mapping[str, object]) -> str:
-    location = detail["loc"]
-    name = str(location[0]).upper() if isinstance(location, tuple) and location else ""
+def _complaint(detail: Mapping[str, Any]) -> str:
+    name = str(detail["loc"][0]).upper() if detail["loc"] else ""
     if detail["type"] == "missing":
         return f"{name} is not set"
     message = str(detail["msg"]).removeprefix("Value error, ")

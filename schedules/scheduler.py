@@ -17,7 +17,7 @@ from schedules.timetable import TIMETABLE
 log = logs.get(__name__)
 
 LEADER_LOCK = 7_160_503
-SLEEP_MAX_SECONDS = 1.0
+SLEEP_MAX_SECONDS = 1
 SLEEP_MIN_SECONDS = 0.05
 
 
@@ -25,12 +25,11 @@ class PostgresScheduler(Scheduler):
     """Keeps nothing in the process but the connection that holds the lead."""
 
     # Celery's service would otherwise connect to the broker before the first tick.
-    producer = None
+    producer: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._connection: Connection | None = None
         super().__init__(*arguments, **options)
-        self.max_interval = SLEEP_MAX_SECONDS
 
     def setup_schedule(self) -> None:
         """Nothing to set up: the timetable is code, and when it last ran is in the database."""
@@ -43,7 +42,7 @@ class PostgresScheduler(Scheduler):
         except Exception as error:
             log.warning("beat cannot reach the database, trying again", error=type(error).__name__)
             self._let_go()
-            return SLEEP_MAX_SECONDS
+            return float(SLEEP_MAX_SECONDS)
         return min(max(wait.total_seconds(), SLEEP_MIN_SECONDS), SLEEP_MAX_SECONDS)
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
 
 from celery import Task
 from sqlalchemy import Connection
@@ -86,5 +85,3 @@ def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
 
 def _milliseconds_since(began: float) -> float:
     return round((time.perf_counter() - began) * 1000, 1)
-
-

@@ -14,7 +14,7 @@ class Heartbeat(bootsteps.StartStopStep):
     """Touches the heartbeat file while the node is up."""
 
     # Not the consumer: its start is the node's main loop and never returns.
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

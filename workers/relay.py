@@ -26,7 +26,7 @@ BATCH_MAX = 100
 IN_FLIGHT_MAX = 10_000
 SETTLE_SECONDS = 1.0
 SETTLE_SECONDS_WHEN_FULL = 0.1
-# A transaction that began this long before it committed is still found by the quick scan; a slower one by the full scan.
+# What was committed this long after its transaction began is found by the quick scan; what took longer, by the full one.
 OVERLAP = timedelta(milliseconds=250)
 FULL_SCAN_SECONDS = 1.0
 LEASE_OVERRUN = "not done within its lease"
@@ -78,7 +78,7 @@ def batches_of(rows: Iterable[Due]) -> list[Batch]:
 
 
 class Relay:
-    """The memory of one leader. A new leader begins with none and dispatches what it finds: a duplicate does nothing."""
+    """The memory of one leader. A new one begins with none and dispatches all it finds: a duplicate does nothing."""
 
     def __init__(
         self,

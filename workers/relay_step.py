@@ -6,7 +6,6 @@ connection that polls: whoever loses the connection has lost the lead, without b
 
 import threading
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -39,6 +38,7 @@ class CeleryBell:
         return str(self._app.amqp.router.route({}, kind)["queue"].name)
 
     def ring(self, batches: Sequence[Batch]) -> None:
+        producer: Any  # the stubs do not know `batch` yet
         with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
             for batch in batches:
                 self._app.send_task(
@@ -51,7 +51,8 @@ class CeleryBell:
                 )
 
     def waiting(self, queue: str) -> int:
-        with self._app.connection_for_read() as connection, closing(connection.channel()) as channel:
+        with self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
             return int(channel.queue_declare(queue, passive=True).message_count)
 
 
@@ -59,7 +60,7 @@ class RelayStep(bootsteps.StartStopStep):
     """Runs the relay's loop in a thread of the node that consumes the queue `relay`."""
 
     # Not the consumer: its start is the node's main loop and never returns.
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

@@ -14,6 +14,7 @@ from api.access import SeesAnalytics
 from api.dependencies import OurServices
 from api.forms import Currency
 from api.json_bodies import JsonRoute
+from api.openapi import refusals
 from api.paging import Cursor, Limit
 from api.views import DayView, FreshView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
 from models import analytics, errors
@@ -36,8 +37,7 @@ OneCurrency = Annotated[Currency | None, Query()]
 def _window(services: OurServices, first: From = None, last: To = None) -> Window:
     last = last or (clock.business_day(clock.now(), services.settings.zone) if first is None else _end_after(first))
     first = first or last - timedelta(days=WINDOW_DAYS_DEFAULT - 1)
-    if first > last:
-        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
+    _open_window(first, last)
     if (last - first).days >= WINDOW_DAYS_MAX:
         raise errors.InvalidRequest(
             flaws=[errors.Flaw("from", "window", f"The window is longer than {WINDOW_DAYS_MAX} days.")]
@@ -49,7 +49,14 @@ def _end_after(first: date) -> date:
     return first + timedelta(days=WINDOW_DAYS_DEFAULT - 1)
 
 
+def _open_window(first: From = None, last: To = None) -> Window:
+    if first is not None and last is not None and first > last:
+        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
+    return Window(first, last)
+
+
 OneWindow = Annotated[Window, Depends(_window)]
+OpenWindow = Annotated[Window, Depends(_open_window)]
 
 
 @router.get("/orders-per-day", responses={200: {"content": {"text/csv": {}}}}, response_model=OrdersPerDayView)
@@ -70,7 +77,7 @@ async def orders_per_day(
     return OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
 
 
-@router.get("/revenue-by-user")
+@router.get("/revenue-by-user", responses=refusals(errors.InvalidCursor))
 async def revenue_by_user(
     caller: SeesAnalytics,
     request: Request,
@@ -99,10 +106,10 @@ async def revenue_by_user(
 
 @router.get("/status-counts")
 async def status_counts(
-    caller: SeesAnalytics, services: OurServices, first: From = None, last: To = None, exact: bool = False
+    caller: SeesAnalytics, services: OurServices, window: OpenWindow, exact: bool = False
 ) -> StatusCountsView:
     """How many orders are in each status, of those placed in the window (by default: of all)."""
-    freshness, counts = await services.database.run(analytics.status_counts, Window(first, last), exact)
+    freshness, counts = await services.database.run(analytics.status_counts, window, exact)
     return StatusCountsView(data=counts, **FreshView.fields_of(freshness))
 
 

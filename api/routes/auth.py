@@ -6,6 +6,7 @@ from api.access import Public
 from api.dependencies import OurServices
 from api.forms import Login, RefreshToken, Registration
 from api.json_bodies import JsonRoute
+from api.openapi import refusals
 from api.services import Services
 from api.views import TokensView, UserView
 from models import errors, passwords, refresh_tokens, users
@@ -15,18 +16,16 @@ from models.users import User
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
 
 
-@router.post("/register", status_code=201)
+@router.post("/register", status_code=201, responses=refusals(errors.EmailTaken, errors.WeakPassword))
 async def register(form: Registration, services: OurServices) -> UserView:
     """Open a customer account."""
     email = users.normal_email(form.email)
     passwords.check_strength(form.password, personal=(email, form.name or ""))
     password_hash = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(form.password))
-    return UserView.of(
-        await services.database.run(users.register, email, password_hash, Role.CUSTOMER, form.name)
-    )
+    return UserView.of(await services.database.run(users.register, email, password_hash, Role.CUSTOMER, form.name))
 
 
-@router.post("/login")
+@router.post("/login", responses=refusals(errors.InvalidCredentials))
 async def login(form: Login, services: OurServices) -> TokensView:
     """Exchange an e-mail address and a password for an access token and a refresh token."""
     user = await services.database.run(users.by_email, form.email)
@@ -39,7 +38,7 @@ async def login(form: Login, services: OurServices) -> TokensView:
     return _tokens(services, user, await services.database.run(refresh_tokens.issue, user.id, life))
 
 
-@router.post("/refresh")
+@router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))
 async def refresh(form: RefreshToken, services: OurServices) -> TokensView:
     """Spend a refresh token; the answer holds the one that takes its place."""
     life = services.settings.refresh_token_life

@@ -35,7 +35,7 @@ async def liveness() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readiness")
+@router.get("/readiness", responses={503: {"description": "not ready; `checks` say why"}})
 async def readiness(services: OurServices) -> JSONResponse:
     """Whether orders can be accepted. A lost broker delays work and loses none of it: degraded, and still ready."""
     (database, schema), broker = await asyncio.gather(_database(services), _broker(services))

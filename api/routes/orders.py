@@ -12,6 +12,7 @@ from api.access import Caller, Places, Sees
 from api.dependencies import IdempotencyKey, IfNoneMatch, OrderId, OurServices, Wait
 from api.forms import ClientReference, OrderForm, Sku
 from api.json_bodies import JsonRoute
+from api.openapi import refusals
 from api.paging import Cursor, Limit
 from api.views import EventView, OrderView, PageView, etag, order_path
 from models import acceptance, errors, order_list, orders
@@ -27,6 +28,16 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 Moment = Annotated[AwareDatetime | None, Query(), Field(ge=EARLIEST, le=LATEST)]
 Sort = Literal["-placed_at", "placed_at"]
 
+MAY_REFUSE = (
+    errors.IdempotencyKeyMissing,
+    errors.IdempotencyKeyInvalid,
+    errors.IdempotencyKeyReused,
+    errors.IdempotencyInProgress,
+    errors.DuplicateReference,
+    errors.UnknownProduct,
+    errors.MixedCurrencies,
+)
+
 
 def visible_to(caller: Caller) -> UUID | None:
     """Whose orders the caller may see: only their own, or (None) everybody's."""
@@ -37,7 +48,7 @@ def acting_as(caller: Caller) -> Actor:
     return Actor.STAFF if caller.may(Permission.MOVE_ALL_ORDERS) else Actor.OWNER
 
 
-@router.post("", status_code=201, responses={201: {"model": OrderView}})
+@router.post("", status_code=201, responses=refusals(*MAY_REFUSE) | {201: {"model": OrderView}})
 async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, services: OurServices) -> Response:
     """Accept an order. Everything after this happens in the pipeline."""
     request = _request(form, caller, key)
@@ -47,23 +58,24 @@ async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, serv
     return _answer(outcome)
 
 
-@router.get("/{order_id}", responses={200: {"model": OrderView}, 304: {"description": "not changed"}})
-async def get_order(
-    caller: Sees, order_id: OrderId, services: OurServices, seen: IfNoneMatch, wait: Wait
-) -> Response:
+@router.get(
+    "/{order_id}",
+    responses={**refusals(errors.NotFound), 200: {"model": OrderView}, 304: {"description": "not changed"}},
+)
+async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen: IfNoneMatch, wait: Wait) -> Response:
     """One order. With `If-None-Match` and `Prefer: wait=N`, the answer comes when the order has changed."""
 
     async def look() -> Order:
         return await services.database.run(orders.get, order_id, visible_to(caller))
 
-    order = await waiting.until(look, lambda order: order.version != seen, wait if seen is not None else 0)
+    order = await waiting.until(look, lambda order: order.version not in seen, wait if seen else 0)
     headers = {"ETag": etag(order.version)}
-    if order.version == seen:
+    if order.version in seen:
         return Response(status_code=304, headers=headers)
     return Response(OrderView.of(order).model_dump_json(), headers=headers, media_type="application/json")
 
 
-@router.get("/{order_id}/events")
+@router.get("/{order_id}/events", responses=refusals(errors.NotFound))
 async def get_events(caller: Sees, order_id: OrderId, services: OurServices) -> dict[Literal["data"], list[EventView]]:
     """Everything that happened to an order, the first event first."""
     found = await services.database.run(orders.events_of, order_id, visible_to(caller))
@@ -92,7 +104,7 @@ def _filter(
     )
 
 
-@router.get("")
+@router.get("", responses=refusals(errors.InvalidCursor))
 async def list_orders(
     caller: Sees,
     request: Request,
@@ -108,9 +120,7 @@ async def list_orders(
     after = _position(cursors.read(cursor)) if cursor else None
     newest_first = sort == "-placed_at"
     found = await services.database.run(order_list.page, narrowed, after, limit + 1, newest_first)
-    page, following = paging.cut(
-        found, limit, lambda order: cursors.write(order.placed_at.isoformat(), str(order.id))
-    )
+    page, following = paging.cut(found, limit, lambda order: cursors.write(order.placed_at.isoformat(), str(order.id)))
     paging.link_next(request, response, following)
     return PageView(data=[OrderView.of(order) for order in page], has_more=bool(following), next_cursor=following)
 

@@ -9,15 +9,16 @@ from api.access import SeesProducts, WritesProducts
 from api.dependencies import OurServices, SkuInPath
 from api.forms import ProductForm, Sku
 from api.json_bodies import JsonRoute
+from api.openapi import refusals
 from api.paging import Cursor, Limit
 from api.views import PageView, ProductView
-from models import products
+from models import errors, products
 from models.products import Product
 
 router = APIRouter(prefix="/v1/products", tags=["products"], route_class=JsonRoute)
 
 
-@router.get("")
+@router.get("", responses=refusals(errors.InvalidCursor))
 async def list_products(
     caller: SeesProducts,
     request: Request,
@@ -35,12 +36,12 @@ async def list_products(
     return PageView(data=[ProductView.of(each) for each in page], has_more=bool(following), next_cursor=following)
 
 
-@router.get("/{sku}")
+@router.get("/{sku}", responses=refusals(errors.NotFound))
 async def get_product(caller: SeesProducts, sku: SkuInPath, services: OurServices) -> ProductView:
     return ProductView.of(await services.database.run(products.get, sku))
 
 
-@router.put("/{sku}", responses={201: {"model": ProductView}})
+@router.put("/{sku}", responses=refusals(errors.Conflict) | {201: {"model": ProductView}})
 async def put_product(
     caller: WritesProducts, sku: Annotated[Sku, Path()], form: ProductForm, services: OurServices, response: Response
 ) -> ProductView:

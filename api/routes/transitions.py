@@ -9,12 +9,21 @@ from api.access import Moves, Sees
 from api.dependencies import IfMatch, OrderId, OurServices, TransitionId, Wait
 from api.forms import TransitionForm
 from api.json_bodies import JsonRoute
+from api.openapi import refusals
 from api.routes.orders import acting_as, visible_to
 from api.views import OrderView, TransitionView, etag
-from models import orders, transition_requests
+from models import errors, orders, transition_requests
 from models.transition_requests import RequestState, TransitionRequest, Wish
 
 router = APIRouter(prefix="/v1/orders/{order_id}/transitions", tags=["transitions"], route_class=JsonRoute)
+
+MAY_REFUSE = (
+    errors.NotFound,
+    errors.InvalidTransition,
+    errors.StaleVersion,
+    errors.ReasonRequired,
+    errors.TrackingNumberRequired,
+)
 
 
 def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wish:
@@ -30,7 +39,9 @@ def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wis
 
 
 @router.post(
-    "", status_code=202, responses={202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}}
+    "",
+    status_code=202,
+    responses={**refusals(*MAY_REFUSE), 202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}},
 )
 async def ask(
     caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
@@ -40,8 +51,10 @@ async def ask(
     if request is None:  # It is there already.
         return _json(OrderView.of(order), 200, {"ETag": etag(order.version)})
 
+    asked_id = request.id
+
     async def look() -> TransitionRequest:
-        return await services.database.run(transition_requests.get, order_id, request.id)
+        return await services.database.run(transition_requests.get, order_id, asked_id)
 
     if wait:
         request = await waiting.until(look, lambda seen: seen.state is not RequestState.PENDING, wait)
@@ -50,7 +63,7 @@ async def ask(
     return _json(view, status, {"Location": view.links.self})
 
 
-@router.get("/{transition_id}")
+@router.get("/{transition_id}", responses=refusals(errors.NotFound))
 async def get_transition(
     caller: Sees, order_id: OrderId, transition_id: TransitionId, services: OurServices
 ) -> TransitionView:

@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 DIRECTORY = Path(__file__).parent
-# A migration that cannot get its lock in this time fails, and is tried again, instead of queueing every order behind it.
+# A migration that cannot get its lock in this time fails, to be tried again, and does not queue every order behind it.
 LOCK_TIMEOUT = "3s"
 
 

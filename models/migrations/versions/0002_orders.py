@@ -46,7 +46,8 @@ CREATE TABLE orders (
     updated_at timestamptz NOT NULL,
     CONSTRAINT pk_orders PRIMARY KEY (id),
     CONSTRAINT ck_orders_status_known
-        CHECK (status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered', 'cancelled', 'expired', 'failed')),
+        CHECK (status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered',
+            'cancelled', 'expired', 'failed')),
     CONSTRAINT ck_orders_version_from_one CHECK (version >= 1),
     CONSTRAINT ck_orders_total_not_negative CHECK (total_minor >= 0),
     CONSTRAINT fk_orders_user_id FOREIGN KEY(user_id) REFERENCES users (id)
@@ -104,7 +105,8 @@ CREATE TABLE order_events (
     CONSTRAINT fk_order_events_from_status_to_status
         FOREIGN KEY(from_status, to_status) REFERENCES legal_moves (from_status, to_status),
     CONSTRAINT ck_order_events_to_status_known
-        CHECK (to_status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered', 'cancelled', 'expired', 'failed')),
+        CHECK (to_status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered',
+            'cancelled', 'expired', 'failed')),
     CONSTRAINT ck_order_events_actor_known CHECK (actor IN ('owner', 'staff', 'system')),
     CONSTRAINT ck_order_events_begins_pending
         CHECK ((version = 1) = (from_status IS NULL) AND (version > 1 OR to_status = 'pending')),

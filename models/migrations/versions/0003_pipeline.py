@@ -49,7 +49,8 @@ CREATE TABLE transition_requests (
     resolved_at timestamptz,
     CONSTRAINT pk_transition_requests PRIMARY KEY (id),
     CONSTRAINT ck_transition_requests_to_status_known
-        CHECK (to_status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered', 'cancelled', 'expired', 'failed')),
+        CHECK (to_status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered',
+            'cancelled', 'expired', 'failed')),
     CONSTRAINT ck_transition_requests_actor_known CHECK (actor IN ('owner', 'staff', 'system')),
     CONSTRAINT ck_transition_requests_state_known CHECK (state IN ('pending', 'applied', 'refused')),
     CONSTRAINT fk_transition_requests_order_id FOREIGN KEY(order_id) REFERENCES orders (id),
@@ -57,7 +58,7 @@ CREATE TABLE transition_requests (
 );
 CREATE INDEX ix_transition_requests_order_id_id ON transition_requests (order_id, id);
 COMMENT ON INDEX ix_transition_requests_order_id_id IS
-    'the worker: an order''s open requests in turn';
+    'the worker: an order''s requests in turn';
 COMMENT ON COLUMN transition_requests.expected_version IS 'from If-Match';
 COMMENT ON COLUMN transition_requests.refusal IS 'the error code of a refused request';
 

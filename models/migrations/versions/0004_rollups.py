@@ -14,7 +14,8 @@ CREATE TABLE daily_orders (
     amount_minor BIGINT NOT NULL,
     CONSTRAINT pk_daily_orders PRIMARY KEY (placed_on, currency, status),
     CONSTRAINT ck_daily_orders_status_known
-        CHECK (status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered', 'cancelled', 'expired', 'failed'))
+        CHECK (status IN ('pending', 'confirmed', 'processing', 'shipped', 'delivered',
+            'cancelled', 'expired', 'failed'))
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE daily_orders IS
     'orders and their totals by day placed and present status';
@@ -27,7 +28,8 @@ CREATE TABLE daily_user_revenue (
     revenue_minor BIGINT NOT NULL,
     CONSTRAINT pk_daily_user_revenue PRIMARY KEY (placed_on, user_id, currency)
 ) WITH (fillfactor = 80);
-CREATE INDEX ix_daily_user_revenue_placed_on_currency_revenue_minor ON daily_user_revenue (placed_on, currency, revenue_minor);
+CREATE INDEX ix_daily_user_revenue_placed_on_currency_revenue_minor
+    ON daily_user_revenue (placed_on, currency, revenue_minor);
 COMMENT ON INDEX ix_daily_user_revenue_placed_on_currency_revenue_minor IS
     'the top users of one day';
 COMMENT ON TABLE daily_user_revenue IS

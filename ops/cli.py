@@ -1,0 +1,121 @@
+"""The command `orders`: what can be typed, and how failures are told (one paragraph and exit code 1, no traceback)."""
+
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy.exc
+import typer
+from rich.console import Console
+
+from models.errors import OrderPipelineError
+from models.permissions import Role
+from ops import data_directory, doctor, migrate, ports, seed, serve, up, users
+from ops.failures import LocalError
+from runtime import settings
+
+app = typer.Typer(
+    name="orders",
+    help="Order Pipeline: accept orders durably, move them along, count them exactly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+user_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Where the engines, secrets and the log live.")]
+
+
+@app.command("up")
+def up_command(
+    *,
+    data: Data = data_directory.DEFAULT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The API's port; the next free one if it is taken.")
+    ] = 8000,
+    api_workers: Annotated[int, typer.Option(min=1, max=64, help="How many API processes share the port.")] = 1,
+    once: Annotated[bool, typer.Option("--once", help="Stop everything after the demo order.")] = False,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="Place no demo order.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout when all is ready.")] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Show the log of all processes on stderr as well.")] = False,
+) -> None:
+    """Run everything on this machine: engines, API, relay, worker, beat and Flower.
+
+    Nothing needs to be installed or configured. A demo order shows that it works. Ctrl-C stops all; the data stays.
+    """
+    raise typer.Exit(up.run(up.Options(data, port, api_workers, once, not no_demo, as_json, logs)))
+
+
+@app.command("serve")
+def serve_command(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = ports.LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 lets the system choose.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes; a dead one is restarted.")] = 1,
+    share_port: Annotated[bool, typer.Option("--share-port", help="Join API processes that have the port.")] = False,
+) -> None:
+    """Serve the HTTP API. Settings come from the environment."""
+    settings.current()
+    serve.run(host, port, workers, share_port=share_port)
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the database's tables, roles and grants up to date. Safe to repeat."""
+    migrate.run(settings.current(), typer.echo)
+
+
+@app.command("seed")
+def seed_command() -> None:
+    """Put the demo catalogue into the database. Safe to repeat."""
+    typer.echo(f"{seed.run(settings.current(), [])} products and users written")
+
+
+@user_app.command("create")
+def create_user(
+    email: Annotated[str, typer.Option(help="What the user logs in with.")],
+    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.CUSTOMER,
+    name: Annotated[str, typer.Option(help="How the user is called.")] = "",
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+) -> None:
+    """Create a user, for example the first admin. The password is asked for and never an argument."""
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _asked_twice()
+    typer.echo(users.create(settings.current(), email, password, role, name or None))
+
+
+@app.command("doctor")
+def doctor_command(
+    data: Data = data_directory.DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="The checks as JSON.")] = False,
+) -> None:
+    """Check this machine and the configured (or locally running) system, and say what to do about what is wrong."""
+    raise typer.Exit(doctor.run(data, Console(), as_json=as_json))
+
+
+def _asked_twice() -> str:
+    password = getpass("Password: ")
+    if getpass("Again: ") != password:
+        raise LocalError("the two passwords differ; nothing was changed.")
+    return password
+
+
+def main() -> None:
+    """Run the command line; failures that a person can do something about end in one paragraph on stderr."""
+    try:
+        app()
+    except (LocalError, settings.SettingsError, migrate.SchemaTooNew, OrderPipelineError) as error:
+        _fail(str(error), error)
+    except sqlalchemy.exc.OperationalError as error:
+        _fail(f"the database cannot be reached or refused: {str(error.orig).strip()}", error)
+    except Exception as error:  # whatever it is, the person at the terminal gets one paragraph
+        _fail(f"{type(error).__name__}: {error}. Set ORDERS_DEBUG=1 for the whole story.", error)
+
+
+def _fail(message: str, error: Exception) -> None:
+    if os.environ.get("ORDERS_DEBUG") == "1":
+        raise error
+    typer.echo(f"orders: {message}", err=True)
+    raise SystemExit(1) from None

@@ -1,0 +1,143 @@
+"""The local profile: which processes `orders up` runs, with which settings, on which ports.
+
+Whatever the caller has in the environment wins over the defaults here. Where that includes DATABASE_URL or BROKER_URL,
+the embedded engine of that kind is left out and theirs is used.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from ops import ports, secrets_file, serve
+from ops.children import Process
+from ops.client import Client
+from ops.engines import Postgres, Valkey
+from ops.failures import LocalError
+from ops.secrets_file import Secrets
+
+DATABASE = "orders"
+FLOWER_PORT = 5555
+FLOWER_USER = "orders"
+CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
+QUIET = ("--without-gossip", "--without-mingle", "-E")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that is decided before anything is started. `postgres` and `valkey` are None where not ours."""
+
+    data: Path
+    secrets: Secrets
+    api_port: int
+    api_workers: int
+    flower_port: int
+    postgres: Postgres | None
+    valkey: Valkey | None
+    environment: Mapping[str, str]
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.api_port}"
+
+    @property
+    def flower_url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.flower_port}"
+
+    @property
+    def users(self) -> dict[str, dict[str, str]]:
+        """role → email and password of the demo user with that role."""
+        passwords = self.secrets.passwords
+        return {role: {"email": secrets_file.email(role), "password": passwords[role]} for role in secrets_file.ROLES}
+
+    def summary(self) -> dict[str, Any]:
+        """Where things are, in the shape of `--json`, still without process ids."""
+        return {
+            "api": self.api_url,
+            "flower": self.flower_url,
+            "data": str(self.data),
+            "database": self.environment["DATABASE_URL"],
+            "broker": self.environment["BROKER_URL"],
+            "users": self.users,
+        }
+
+
+def profile(data: Path, api_port: int, api_workers: int, given: Mapping[str, str] = os.environ) -> Profile:
+    """Decide. Raises LocalError where the environment asks for something else than a local system."""
+    if given.get("ENVIRONMENT", "local") != "local":
+        raise LocalError(
+            f"`orders up` runs the local profile with demo users, and ENVIRONMENT is {given['ENVIRONMENT']!r}. "
+            f"Unset it, or start the processes one by one as docker-compose.yml shows."
+        )
+    secrets = secrets_file.load(data / "secrets.json")
+    postgres = None if given.get("DATABASE_URL") else Postgres(data / "postgres")
+    valkey = None if given.get("BROKER_URL") else Valkey(data / "valkey", ports.free())
+    settled = Profile(data, secrets, api_port, api_workers, ports.next_free(FLOWER_PORT), postgres, valkey, {})
+    return replace(settled, environment=_environment(settled, given))
+
+
+def _environment(settled: Profile, given: Mapping[str, str]) -> dict[str, str]:
+    environment = {
+        "ENVIRONMENT": "local",
+        "SECRET_KEY": settled.secrets.secret_key,
+        "AUTOPILOT": "true",
+        "LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+        **{name: value for name, value in given.items() if value},
+    }
+    if settled.postgres:
+        environment["DATABASE_URL"] = settled.postgres.url(DATABASE)
+    if settled.valkey:
+        environment["BROKER_URL"] = settled.valkey.url
+    return environment
+
+
+def processes(settled: Profile) -> dict[str, list[Process]]:
+    """role → its processes, in the order in which they start."""
+    numbers = range(1, settled.api_workers + 1)
+    return {
+        "api": [_api(settled, "api" if number == 1 else f"api-{number}") for number in numbers],
+        "relay": [_celery(settled, "relay", "worker", "-P", "solo", "-Q", "relay", "-n", "relay@%h", *QUIET)],
+        "worker": [_celery(settled, "worker", "worker", "-Q", "orders,rollups", "-n", "worker@%h", "-c", "2", *QUIET)],
+        "beat": [_celery(settled, "beat", "beat")],
+        "flower": [_flower(settled)],
+    }
+
+
+def _api(settled: Profile, name: str) -> Process:
+    def ready() -> bool:
+        return Client(settled.api_url).get("/health/readiness").status == HTTPStatus.OK
+
+    process = serve.process(name, settled.api_port, env=settled.environment)
+    return replace(process, ready=ready, ready_timeout=60.0)
+
+
+def _celery(settled: Profile, name: str, *arguments: str) -> Process:
+    """Ready when it beats. The file of an earlier run is removed, so that only a living process makes it exist."""
+    heartbeat = settled.data / "heartbeat" / name
+    heartbeat.parent.mkdir(exist_ok=True)
+    heartbeat.unlink(missing_ok=True)
+    # SIGTERM is to be Celery's soft shutdown: tasks that run get a while to finish, then go back to the queue.
+    own = {"HEARTBEAT_FILE": str(heartbeat), "REMAP_SIGTERM": "SIGQUIT"}
+    return Process(name, [*CELERY, *arguments], {**settled.environment, **own}, heartbeat.exists, ready_timeout=60.0)
+
+
+def _flower(settled: Profile) -> Process:
+    own = {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settled.secrets.flower_password}"}  # not for everybody's `ps` to show
+    options = {
+        "address": ports.LOOPBACK,
+        "port": str(settled.flower_port),
+        "persistent": "True",
+        "db": str(settled.data / "flower.db"),
+        "state_save_interval": "10000",
+        "read_only": "True",
+    }
+    argv = [*CELERY, "flower", *(f"--{name}={value}" for name, value in options.items())]
+    return Process("flower", argv, {**settled.environment, **own}, _answers(settled.flower_url), ready_timeout=60.0)
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    return lambda: Client(url).get("/healthcheck").status == HTTPStatus.OK

@@ -1,0 +1,29 @@
+"""Accounts made from the command line: the first admin, and staff."""
+
+from uuid import UUID
+
+from models import errors, passwords
+from models import users as user_table
+from models.permissions import Role
+from runtime import database
+from runtime.settings import Settings
+
+
+def create(settings: Settings, email: str, password: str, role: Role, name: str | None) -> UUID:
+    """Add a user of any role.
+
+    Raises:
+        errors.InvalidRequest, errors.WeakPassword, errors.EmailTaken
+    """
+    if not passwords.CHARACTERS_MIN <= len(password) <= passwords.CHARACTERS_MAX:
+        raise errors.WeakPassword(
+            f"A password has {passwords.CHARACTERS_MIN} to {passwords.CHARACTERS_MAX} characters."
+        )
+    passwords.check_strength(password, personal=(email, name or ""))
+    engine = database.engine(settings, database.Role.OWNER)
+    try:
+        with engine.begin() as connection:
+            password_hash = passwords.hasher(settings).hash(password)
+            return user_table.register(connection, email, password_hash, role, name).id
+    finally:
+        engine.dispose()

@@ -1,0 +1,55 @@
+"""Liveness and readiness."""
+
+import os
+
+import psycopg
+import pytest
+
+from api.app import create_app
+from client import Client, Shop
+from ops import ports
+from runtime import settings
+from server import serving
+
+
+def test_a_living_process_says_so_without_a_token(anonymous: Client) -> None:
+    response = anonymous.get("/health/liveness")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_liveness_asks_the_database_nothing(shop: Shop, anonymous: Client) -> None:
+    with shop.statements() as statements:
+        anonymous.get("/health/liveness")
+    assert statements == []
+
+
+def test_a_ready_process_names_its_checks(anonymous: Client) -> None:
+    response = anonymous.get("/health/readiness")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "checks": {"database": "ok", "migrations": "ok", "broker": "ok"}}
+
+
+@pytest.fixture
+def behind(shop: Shop) -> object:
+    url = settings.current().database_url.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        yield row
+        connection.execute("UPDATE alembic_version SET version_num = %s", row)
+
+
+def test_a_process_whose_schema_is_old_is_not_ready(anonymous: Client, behind: object) -> None:
+    response = anonymous.get("/health/readiness")
+    assert response.status_code == 503
+    assert response.json()["checks"] == {"database": "ok", "migrations": "behind", "broker": "ok"}
+
+
+def test_a_lost_broker_leaves_the_process_ready_and_accepting(shop: Shop) -> None:
+    lost = settings.read({**os.environ, "BROKER_URL": f"redis://127.0.0.1:{ports.free()}/0"})
+    customer = shop.world.user()
+    with serving(create_app(lost)) as server, Client(server.url, customer, server.services.tokens.issue(customer)) as client:
+        readiness = client.get("/health/readiness")
+        assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
+        assert readiness.json()["checks"]["broker"] == "degraded"
+        assert client.order().status_code == 201

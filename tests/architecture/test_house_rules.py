@@ -1,0 +1,105 @@
+"""Rules of the house that a machine can check (STYLE.md)."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "benchmarks", "models", "ops", "runtime", "schedules", "workers")
+OURS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+# The edges: one place each that opens transactions and commits.
+EDGES = {"runtime/database.py", "api/services.py", "ops/migrate.py"}
+RELAY = {"workers/relay_step.py"}
+
+each_file = pytest.mark.parametrize("path", OURS + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+each_file_of_ours = pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def run(*command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_imports_point_down() -> None:
+    run("importlinter.cli")
+
+
+@pytest.mark.timeout(400)
+def test_types_are_checked_strictly() -> None:
+    run("mypy")
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    run("ruff", "check", ".")
+
+
+def test_the_formatter_has_nothing_to_change() -> None:
+    run("ruff", "format", "--check", ".")
+
+
+@each_file
+def test_a_file_is_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= FILE_LINES_MAX
+
+
+@each_file
+def test_a_function_is_one_paragraph(path: Path) -> None:
+    too_long = [node.name for node in functions(path) if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_MAX]
+    assert not too_long
+
+
+@each_file
+def test_no_import_hides_in_a_function(path: Path) -> None:
+    hidden = [
+        node.name
+        for node in functions(path)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    ]
+    assert not hidden
+
+
+@each_file_of_ours
+def test_a_module_opens_with_what_it_owns(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@each_file_of_ours
+def test_only_the_edges_commit(path: Path) -> None:
+    if str(path.relative_to(ROOT)) not in EDGES:
+        assert not re.search(r"\.(commit|rollback)\(\)", path.read_text())
+
+
+@each_file_of_ours
+def test_only_the_relay_publishes(path: Path) -> None:
+    if str(path.relative_to(ROOT)) not in RELAY:
+        assert not re.search(r"\.(delay|apply_async|send_task|publish)\(", path.read_text())
+
+
+@each_file
+def test_no_absolute_path_and_no_package_index_is_named(path: Path) -> None:
+    if path != Path(__file__):
+        assert not re.search(r"/work/|/root/|pypi\.org|--(extra-)?index-url", path.read_text())
+
+
+def test_the_lock_pins_every_package_by_hash_and_names_no_index() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^[a-z0-9][a-z0-9._\[\]-]*==[^ ]+", lock, re.MULTILINE)
+    assert len(pins) > 50
+    assert len(re.findall(r"^[a-z0-9][^\n]*\\\n\s+--hash=sha256:", lock, re.MULTILINE)) == len(pins)
+    assert "://" not in lock

@@ -1,0 +1,82 @@
+"""The real parts every test may use: one PostgreSQL and one Valkey per run, one database per xdist worker.
+
+The controller starts the engines and migrates a template; each worker clones it. Nothing of ours is mocked.
+"""
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from world import World
+
+from models import tables
+from ops import engines, migrate, ports
+from runtime import database, logs, settings
+from runtime.database import Role
+from runtime.settings import LogFormat
+
+TEMPLATE = "template_orders"
+TEMPLATE_URL = "ORDERS_TEST_TEMPLATE_URL"
+# What a test leaves behind and the next one must not find. The rest is part of the schema, or cannot be told apart.
+KEPT_TABLES = {"legal_moves", "signing_keys", "rollup_state"}
+
+_engines = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    if worker is None:
+        _start_engines()
+    _clone_template(f"orders_{worker or 'main'}")
+    logs.configure("tests", "CRITICAL", LogFormat.JSON)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _engines.close()
+
+
+def _start_engines() -> None:
+    directory = Path(_engines.enter_context(tempfile.TemporaryDirectory(prefix="orders-tests-")))
+    # The tests kill processes, not the machine: what fsync protects from does not happen to them.
+    postgres = engines.Postgres(directory / "postgres", settings={"fsync": "off"})
+    valkey = engines.Valkey(directory / "valkey", ports.free())
+    _engines.enter_context(engines.running(postgres))
+    _engines.enter_context(engines.running(valkey))
+    postgres.ensure_database(TEMPLATE)
+    os.environ |= {
+        TEMPLATE_URL: postgres.url(TEMPLATE),
+        "ENVIRONMENT": "local",
+        "DATABASE_URL": postgres.url(TEMPLATE),
+        "BROKER_URL": valkey.url,
+        "SECRET_KEY": "only-for-tests-" + "0" * 32,
+        "AUTOPILOT": "true",
+        "AUTOPILOT_DWELL": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    migrate.run(settings.read(), lambda line: None)
+
+
+def _clone_template(name: str) -> None:
+    url = os.environ[TEMPLATE_URL]
+    with psycopg.connect(url.replace(TEMPLATE, "postgres"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {TEMPLATE}')
+    os.environ["DATABASE_URL"] = url.replace(TEMPLATE, name)
+
+
+@pytest.fixture
+def clean_database() -> None:
+    """Begin with no rows but those the schema brings."""
+    with database.transaction(Role.OWNER) as connection:
+        names = ", ".join(table.name for table in tables.metadata.sorted_tables if table.name not in KEPT_TABLES)
+        connection.execute(text(f"TRUNCATE {names}"))
+        connection.execute(text("UPDATE rollup_state SET upto = pg_current_xact_id(), as_of = now()"))
+
+
+@pytest.fixture
+def world(clean_database: None) -> World:
+    """A small shop, in the empty database."""
+    return World()

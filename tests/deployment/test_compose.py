@@ -1,0 +1,212 @@
+"""docker-compose.yml, as far as it can be held to its word without a Docker engine."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import composition
+import flower.options
+import pytest
+import typer.main
+from celery.bin.base import CLIContext
+from celery.bin.celery import celery
+from tornado.options import options as tornado_options
+
+from ops import cli, local
+from runtime import settings
+from runtime.settings import Environment, Settings
+from workers.app import app
+
+OURS = composition.ours()
+NODES = {"worker", "relay", "beat"}
+ONE_SHOT = {"migrate"}
+# What a container of ours is given beside its settings: docs/operations.md explains each.
+NOT_SETTINGS = {"HEARTBEAT_FILE", "REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}
+SECRETS = {
+    "BROKER_PASSWORD",
+    "BROKER_URL",
+    "DATABASE_URL",
+    "FLOWER_BASIC_AUTH",
+    "MIGRATION_DATABASE_URL",
+    "POSTGRES_PASSWORD",
+    "SECRET_KEY",
+}
+OPERATIONS = composition.ROOT / "docs" / "operations.md"
+
+
+@pytest.fixture(scope="module")
+def environment_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The `.env` that the commands of docs/operations.md make."""
+    directory = tmp_path_factory.mktemp("deployment")
+    [block] = [block for block in re.findall(r"```sh\n(.*?)```", OPERATIONS.read_text(), re.S) if "> .env" in block]
+    subprocess.run(["bash", "-euc", block], cwd=directory, check=True)
+    assert (directory / ".env").stat().st_mode & 0o077 == 0
+    return dict(line.split("=", 1) for line in (directory / ".env").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_of_ours_has_no_privilege_and_a_read_only_root(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert not service.keys() & {"privileged", "cap_add", "user", "pid", "network_mode", "devices"}
+
+
+def test_ours_run_one_image_that_is_built_here_once() -> None:
+    assert len({service["image"] for service in OURS.values()}) == 1
+    assert [name for name, service in OURS.items() if "build" in service] == ["migrate"]
+
+
+@pytest.mark.parametrize("name", sorted(composition.services().keys() - ONE_SHOT))
+def test_a_service_that_stays_has_a_health_check_and_comes_back(name: str) -> None:
+    service = composition.services()[name]
+    assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+    assert service["restart"] == "unless-stopped"
+
+
+def test_migrations_run_once_and_everything_of_ours_waits_for_them() -> None:
+    assert OURS["migrate"]["restart"] == "no"
+    for name in OURS.keys() - ONE_SHOT:
+        assert OURS[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully", name
+        assert OURS[name]["depends_on"]["postgres"]["condition"] == "service_healthy", name
+
+
+def test_accepting_orders_and_keeping_time_do_not_wait_for_the_broker() -> None:
+    waiting = {name for name, service in OURS.items() if "valkey" in service["depends_on"]}
+    assert waiting == {"worker", "relay", "flower"}
+
+
+@pytest.mark.parametrize("name", ["relay", "beat"])
+def test_a_leader_has_a_standby(name: str) -> None:
+    assert OURS[name]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("name", sorted(composition.services()))
+def test_no_secret_is_written_down(name: str) -> None:
+    for key, value in composition.services()[name]["environment"].items():
+        if key in SECRETS:
+            assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), key
+    assert not re.search(r"(?i)(password|secret|token)\s*[:=]\s*['\"]?[a-z0-9]{6,}", composition.COMPOSE.read_text())
+
+
+def test_a_secret_must_be_given() -> None:
+    variables = composition.variables()
+    assert {name for name, operator in variables.items() if operator == ":?"} == SECRETS
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_a_container_is_given_is_a_setting_or_one_of_few_exceptions(name: str) -> None:
+    given = set(OURS[name]["environment"])
+    assert {key for key in given if key.lower() not in Settings.model_fields} <= NOT_SETTINGS
+    assert OURS[name]["environment"]["ENVIRONMENT"] == Environment.PRODUCTION
+
+
+def test_the_exceptions_are_read_by_somebody() -> None:
+    assert 'environ.get("HEARTBEAT_FILE")' in (composition.ROOT / "runtime/heartbeat.py").read_text()
+    assert "basic_auth" in tornado_options
+    assert {name for name in NODES if OURS[name]["environment"].get("REMAP_SIGTERM") == "SIGQUIT"} == NODES
+
+
+def test_the_documented_environment_file_is_complete_and_acceptable_in_production(
+    environment_file: dict[str, str],
+) -> None:
+    assert environment_file.keys() >= SECRETS
+    given = {name: environment_file[name] for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY")}
+    read = settings.read({**given, "ENVIRONMENT": "production"})
+    assert environment_file["SERVICES_PASSWORD"] in read.sqlalchemy_url
+    assert environment_file["POSTGRES_PASSWORD"] in environment_file["MIGRATION_DATABASE_URL"]
+    assert environment_file["BROKER_PASSWORD"] in environment_file["BROKER_URL"]
+
+
+def _host(url: str) -> str:
+    return url.rpartition("@")[2].partition(":")[0]
+
+
+def test_the_documented_addresses_are_services(environment_file: dict[str, str]) -> None:
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "BROKER_URL"):
+        assert _host(environment_file[name]) in composition.ENGINES
+
+
+def _leaf(program: click.Command, arguments: list[str], **more: Any) -> click.Context:
+    """The context of the innermost command, with every option parsed as the program itself would parse it."""
+    context = program.make_context("test", [arguments[0], "--help"], resilient_parsing=True, **more)
+    assert isinstance(program, click.Group)
+    name, command, rest = program.resolve_command(context, arguments)
+    assert command is not None
+    parent = None
+    if program is celery:
+        parent = click.Context(program, obj=CLIContext(app=app, no_color=True, workdir=None))
+    return command.make_context(name, rest, parent=parent)
+
+
+@pytest.mark.parametrize("name", ["api", "migrate"])
+def test_our_program_takes_the_command(name: str) -> None:
+    program, *arguments = OURS[name]["command"]
+    assert program == "orders"
+    assert _leaf(typer.main.get_command(cli.app), arguments).command.name in {"serve", "migrate"}
+
+
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_celery_takes_the_command(name: str) -> None:
+    program, option, application, *arguments = OURS[name]["command"]
+    assert (program, option, application) == ("celery", "-A", "workers.app")
+    context = _leaf(celery, arguments)
+    assert not context.args
+    if name != "beat":
+        assert context.params["task_events"] is True
+        assert set(context.params["queues"]) == ({"relay"} if name == "relay" else {"orders", "rollups"})
+
+
+def test_a_wrong_option_would_be_noticed() -> None:
+    with pytest.raises(click.UsageError):
+        _leaf(celery, ["worker", "--without-gossips"])
+    with pytest.raises(click.UsageError):
+        _leaf(typer.main.get_command(cli.app), ["serve", "--hosts", "x"])
+
+
+def test_flower_takes_the_options_and_lets_nobody_act() -> None:
+    given = dict(argument.removeprefix("--").split("=") for argument in OURS["flower"]["command"][4:])
+    assert flower.options.options is tornado_options
+    assert given.keys() <= {name.replace("-", "_") for name in tornado_options}
+    assert given["read_only"] == given["persistent"] == "True"
+    assert all(port.startswith("127.0.0.1:") for port in OURS["flower"]["ports"])
+
+
+def test_every_queue_that_work_goes_to_is_consumed() -> None:
+    routed = {app.amqp.router.route({}, kind)["queue"].name for kind in app.tasks if not kind.startswith("celery.")}
+    assert routed <= set(_leaf(celery, OURS["worker"]["command"][3:]).params["queues"])
+
+
+def test_the_commands_are_those_of_the_local_system(tmp_path: Path) -> None:
+    profile = local.profile(tmp_path, 8000, 1, {"DATABASE_URL": "postgresql://db", "BROKER_URL": "redis://broker"})
+    for name in ("relay", "beat"):
+        [process] = local.processes(profile)[name]
+        assert list(process.argv)[3:] == OURS[name]["command"][1:]
+
+
+@pytest.mark.parametrize("age", [0, 120])
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_the_health_check_looks_at_the_age_of_the_heartbeat(name: str, age: int, tmp_path: Path) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    heartbeat.touch()
+    now = heartbeat.stat().st_mtime
+    os.utime(heartbeat, (now - age, now - age))
+    kind, *command = OURS[name]["healthcheck"]["test"]
+    done = subprocess.run(command, env={**os.environ, "HEARTBEAT_FILE": str(heartbeat)}, check=False)
+    assert kind == "CMD"
+    assert (done.returncode == 0) is (age == 0)
+
+
+@pytest.mark.parametrize("name", ["api", "flower"])
+def test_a_web_health_check_fails_where_nobody_answers(name: str) -> None:
+    """Whether it succeeds is seen end to end; here: its Python is Python, and silence is not health."""
+    _, _, _, script = OURS[name]["healthcheck"]["test"]
+    compile(script, name, "exec")
+    [url] = re.findall(r"http://127\.0\.0\.1:(\d+/[\w/]+)", script)
+    assert url in {"8000/health/readiness", "5555/healthcheck"}

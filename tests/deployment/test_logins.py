@@ -1,0 +1,71 @@
+"""The two logins of docs/operations.md: one that migrates, and one for the services, which can do no more than they."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+from composition import ROOT
+from sqlalchemy import text
+
+from ops import engines, migrate
+from ops.engines import Postgres
+from runtime import database, settings
+from runtime.database import Role
+from runtime.settings import Settings
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+
+
+def _settings(url: str) -> Settings:
+    return settings.read({"DATABASE_URL": url, "BROKER_URL": "redis://nowhere", "SECRET_KEY": "x" * 32})
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A cluster of its own: roles belong to the whole cluster."""
+    postgres = Postgres(tmp_path_factory.mktemp("logins") / "postgres", {"fsync": "off", "shared_buffers": "16MB"})
+    with engines.running(postgres):
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE ROLE migrator LOGIN CREATEROLE")
+            connection.execute("CREATE DATABASE orders OWNER migrator")
+        for _ in range(2):  # it is safe to repeat
+            migrate.run(_settings(postgres.url("orders", "migrator")), lambda line: None)
+        with psycopg.connect(postgres.url("orders"), autocommit=True) as connection:
+            for statement in _documented_statements():
+                connection.execute(statement)
+        yield postgres
+
+
+def _documented_statements() -> list[bytes]:
+    _, _, rest = OPERATIONS.read_text().partition("<<'SQL'\n")
+    block = rest.partition("SQL\n")[0].replace(":'password'", "'pa55'")
+    return [line.encode() for line in block.splitlines() if line]
+
+
+def _becomes(postgres: Postgres, role: Role) -> bool:
+    engine = database.engine(_settings(postgres.url("orders", "orders_services")), role)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT current_user")).scalar_one() == role
+    except sqlalchemy.exc.OperationalError:
+        return False
+    finally:
+        engine.dispose()
+
+
+def test_the_services_can_be_api_and_worker_and_never_the_owner(postgres: Postgres) -> None:
+    assert {role for role in Role if _becomes(postgres, role)} == {Role.API, Role.WORKER}
+
+
+def test_the_services_login_can_do_nothing_as_itself(postgres: Postgres) -> None:
+    with (
+        psycopg.connect(postgres.url("orders", "orders_services")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("SELECT 1 FROM orders")
+
+
+def test_the_engine_of_this_test_is_one_the_documentation_speaks_of() -> None:
+    assert Path(OPERATIONS).read_text().count("<<'SQL'") == 1

@@ -1,0 +1,110 @@
+"""Work that fails: the poisonous row alone waits and ends in the dead letters; its neighbours go through."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from models import outbox
+from models.lifecycle import Status
+from runtime import database, settings
+from workers.app import app
+from world import World
+
+
+@pytest.fixture
+def broken(world: World) -> str:
+    """A sku whose goods cannot leave, because somebody forbade it in the database."""
+    return world.product(on_hand=10).sku
+
+
+def break_stock(world: World, sku: str) -> None:
+    world.sql(f"ALTER TABLE products ADD CONSTRAINT locked_up CHECK (sku <> '{sku}' OR on_hand = 10)")
+
+
+@pytest.fixture(autouse=True)
+def _mended(world: World) -> Iterator[None]:
+    yield
+    world.sql("ALTER TABLE products DROP CONSTRAINT IF EXISTS locked_up")
+
+
+def bring_to_shipping(world: World, count: int, *skus: str) -> list[UUID]:
+    user = world.user()
+    orders = [world.place(user, {sku: 1}).id for sku in skus for _ in range(count)]
+    world.work("orders.confirm")
+    world.work("orders.process")
+    return orders
+
+
+def test_one_poisonous_row_does_not_stop_its_neighbours(world: World, broken: str) -> None:
+    bowl = world.product()
+    good = bring_to_shipping(world, 7, bowl.sku)
+    [bad] = bring_to_shipping(world, 1, broken)
+    break_stock(world, broken)
+    world.work("orders.ship")
+    assert {world.status(order) for order in good} == {Status.SHIPPED}
+    assert world.status(bad) is Status.PROCESSING
+    [row] = world.sql("SELECT attempts, last_error, available_at - now() FROM outbox WHERE order_id = :id", id=bad)
+    assert row.attempts == 1
+    assert "locked_up" in row.last_error
+    assert timedelta(seconds=0) < row[2] <= timedelta(seconds=1)
+
+
+def test_work_that_keeps_failing_ends_in_the_dead_letters_and_its_order_fails(world: World, broken: str) -> None:
+    [bad] = bring_to_shipping(world, 1, broken)
+    break_stock(world, broken)
+    for _ in range(settings.current().max_attempts):
+        world.sql("UPDATE outbox SET available_at = now()")
+        world.work("orders.ship")
+    [letter] = world.sql("SELECT kind, order_id, attempts, error, traceback, resolved_at FROM dead_letters")
+    assert (letter.kind, letter.order_id, letter.attempts) == ("orders.ship", bad, 8)
+    assert "IntegrityError" in letter.traceback
+    assert world.sql("SELECT count(*) FROM outbox")[0][0] == 0
+    assert world.journey(bad)[-1] == "failed"
+    assert world.events(bad)[-1].reason == "attempts_exhausted"
+    assert world.stock(broken) == (10, 0)
+
+
+def test_an_order_that_cannot_even_fail_still_gets_its_dead_letter(world: World, broken: str) -> None:
+    [bad] = bring_to_shipping(world, 1, broken)
+    world.sql("UPDATE products SET on_hand = 0, reserved = 0")
+    world.sql("UPDATE outbox SET attempts = 7")
+    world.work("orders.ship")
+    assert world.sql("SELECT order_id FROM dead_letters")[0][0] == bad
+    assert world.status(bad) is Status.PROCESSING
+
+
+def test_each_attempt_waits_twice_as_long_and_never_longer_than_five_minutes(world: World) -> None:
+    bowl = world.product()
+    world.place(world.user(), {bowl.sku: 1})
+    [row] = world.due()
+    waits = []
+    for _ in range(12):
+        with database.transaction() as connection:
+            outbox.postpone(connection, [row.id], "tried")
+            waits.append(connection.exec_driver_sql("SELECT available_at - clock_timestamp() FROM outbox").scalar_one())
+    seconds = [round(wait.total_seconds()) for wait in waits]
+    assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+def test_a_row_that_another_delivery_holds_is_not_taken(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    first, second = world.place(user, {bowl.sku: 1}), world.place(user, {bowl.sku: 1})
+    held, free = (row.id for row in world.due())
+    with database.transaction() as holder:
+        assert [work.order_id for work in outbox.take(holder, [held])] == [first.id]
+        app.tasks["orders.confirm"]([held, free])
+    assert (world.status(first.id), world.status(second.id)) == (Status.PENDING, Status.CONFIRMED)
+
+
+def test_stale_work_does_nothing(world: World) -> None:
+    bowl = world.product()
+    order = world.place(world.user(), {bowl.sku: 1})
+    world.work_until_idle()
+    with database.transaction() as connection:
+        outbox.put(connection, "orders.confirm", order.id, expected_version=1)
+        outbox.put(connection, "orders.ship", order.id, expected_version=3)
+    world.work_until_idle()
+    assert world.journey(order.id) == ["pending", "confirmed", "processing", "shipped", "delivered"]
+    assert world.stock(bowl.sku) == (999_999, 0)

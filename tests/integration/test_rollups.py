@@ -1,0 +1,160 @@
+"""The aggregates equal a recount of the raw orders, whoever writes meanwhile."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from threading import Event
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models import acceptance, analytics, rollups
+from models.advance import Step, advance
+from models.analytics import Window
+from models.lifecycle import Actor, Status
+from models.users import User
+from runtime import database
+from runtime.database import Role
+from world import World
+
+ALWAYS = Window(None, None)
+
+RECOUNT = """
+    SELECT placed_on, currency, status, count(*), sum(total_minor) FROM orders GROUP BY 1, 2, 3
+"""
+FOLDED = "SELECT placed_on, currency, status, orders, amount_minor FROM daily_orders WHERE orders <> 0"
+REVENUE_RECOUNT = """
+    SELECT placed_on, user_id, currency, count(*), sum(total_minor) FROM orders
+    WHERE status IN ('confirmed', 'processing', 'shipped', 'delivered') GROUP BY 1, 2, 3
+"""
+REVENUE_FOLDED = "SELECT placed_on, user_id, currency, orders, revenue_minor FROM daily_user_revenue WHERE orders <> 0"
+
+
+def rows(world: World, statement: str) -> set[tuple[object, ...]]:
+    return {tuple(row) for row in world.sql(statement)}
+
+
+def assert_exact(world: World) -> None:
+    assert rows(world, FOLDED) == rows(world, RECOUNT)
+    assert rows(world, REVENUE_FOLDED) == rows(world, REVENUE_RECOUNT)
+
+
+def test_a_fold_counts_every_event_exactly_once(world: World) -> None:
+    bowl, yen = world.product(), world.product(currency="JPY")
+    for user in (world.user(), world.user()):
+        world.place(user, {bowl.sku: 2})
+        world.place(user, {yen.sku: 1})
+    for _ in range(6):
+        world.fold()
+        world.fold_once()
+        assert_exact(world)
+        world.work()
+
+
+def test_a_late_cancellation_is_taken_from_the_day_the_order_was_placed(world: World) -> None:
+    bowl, user = world.product(price_minor=500), world.user()
+    order = world.place(user, {bowl.sku: 1})
+    world.sql("UPDATE orders SET placed_on = '2025-11-23'")
+    world.sql("UPDATE order_events SET placed_on = '2025-11-23'")
+    world.work("orders.confirm")
+    world.fold()
+    assert rows(world, REVENUE_FOLDED) == {(date(2025, 11, 23), user.id, "EUR", 1, 500)}
+    world.move(Step(order.id, 2, Status.CONFIRMED, Status.CANCELLED, Actor.STAFF))
+    world.fold()
+    assert rows(world, REVENUE_FOLDED) == set()
+    assert_exact(world)
+
+
+def test_an_uncommitted_order_holds_back_the_fold_of_later_ones_and_is_not_lost(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    with database.transaction(Role.API) as slow:
+        acceptance.accept(slow, [world.request(user, {bowl.sku: 1})], world.terms)
+        world.place(user, {bowl.sku: 1})
+        world.fold_once()
+        assert rows(world, FOLDED) == set(), "what is younger than an open transaction waits for it"
+    world.fold()
+    assert_exact(world)
+    assert sum(row[3] for row in rows(world, FOLDED)) == 2  # type: ignore[misc]
+
+
+def test_as_of_never_claims_more_than_was_folded(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    with database.transaction(Role.API) as slow:
+        acceptance.accept(slow, [world.request(user, {bowl.sku: 1})], world.terms)
+        placed = world.order(world.place(user, {bowl.sku: 1}).id)
+        world.fold_once()
+        world.fold_once()
+        assert world.sql("SELECT as_of FROM rollup_state")[0][0] < placed.placed_at
+    world.fold()
+    assert world.sql("SELECT as_of FROM rollup_state")[0][0] > placed.placed_at
+
+
+def test_a_backlog_is_folded_in_bounded_bites_that_lose_nothing(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    for _ in range(7):
+        world.accept(*[world.request(user, {bowl.sku: 1}) for _ in range(3)])
+    bites, more = [], True
+    while more:
+        with database.transaction() as connection:
+            folded, more = rollups.fold(connection, limit=5)
+        bites.append(folded)
+    world.fold()
+    assert sum(bites) <= 21
+    assert max(bites) <= 6, "a transaction's events are never torn apart"
+    assert_exact(world)
+
+
+def test_an_exact_answer_holds_what_is_not_folded_yet(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    world.place(user, {bowl.sku: 1})
+    with database.transaction(Role.API) as connection:
+        _, stale = analytics.status_counts(connection, ALWAYS, exact=False)
+        fresh, exact = analytics.status_counts(connection, ALWAYS, exact=True)
+    assert (stale[Status.PENDING], exact[Status.PENDING], fresh.lag_seconds) == (0, 1, 0)
+
+
+def place_and_cancel(world: World, user: User, sku: str, seed: int, stop: Event) -> None:
+    """A client who changes their mind, and a process that dies before it commits, again and again."""
+    dice = random.Random(seed)  # noqa: S311
+    own: list[UUID] = []
+    while not stop.is_set():
+        with database.transaction(Role.API) as connection:
+            batch = [world.request(user, {sku: dice.randint(1, 3)}, key=f"{seed}-{dice.random()}") for _ in range(3)]
+            outcomes = acceptance.accept(connection, batch, world.terms)
+            if dice.random() < 0.3:
+                connection.rollback()
+                continue
+        own += [outcome.order_id for outcome in outcomes if isinstance(outcome, acceptance.Answer) and outcome.order_id]
+        if own and dice.random() < 0.5:
+            step = Step(own.pop(dice.randrange(len(own))), 1, Status.PENDING, Status.CANCELLED, Actor.OWNER)
+            with database.transaction() as connection:
+                advance(connection, [step], world.policy)
+
+
+def compare_exact_reads(connection: Connection) -> None:
+    """An exact answer and a recount, in one snapshot."""
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    _, exact = analytics.status_counts(connection, ALWAYS, exact=True)
+    counted = connection.execute(text("SELECT status, count(*) FROM orders GROUP BY status"))
+    assert {status: orders for status, orders in exact.items() if orders} == {row[0]: row[1] for row in counted}
+
+
+def test_exact_reads_and_folds_stay_exact_under_concurrent_writers_that_roll_back(world: World) -> None:
+    sku = world.product().sku
+    users = [world.user() for _ in range(4)]
+    stop = Event()
+    with ThreadPoolExecutor(len(users)) as writers:
+        writing = [writers.submit(place_and_cancel, world, user, sku, seed, stop) for seed, user in enumerate(users)]
+        try:
+            for _ in range(40):
+                with database.transaction() as connection:
+                    rollups.fold(connection)
+                with database.transaction(Role.API) as connection:
+                    compare_exact_reads(connection)
+        finally:
+            stop.set()
+        for each in writing:
+            each.result()
+    world.fold()
+    assert_exact(world)
+    assert len(world.orders()) > 100

@@ -1,0 +1,117 @@
+"""The scheduler behind `celery beat`: ticks are rows, one beat leads, and nothing but PostgreSQL is needed."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from runtime import database, settings
+from schedules import ticks
+from schedules.scheduler import PostgresScheduler
+from schedules.timetable import TIMETABLE
+from workers.app import app
+from world import World
+
+TAKE_OVER_SECONDS = 2
+KINDS = sorted(entry.kind for entry in TIMETABLE)
+
+
+def waiting(world: World) -> list[str]:
+    return sorted(row[0] for row in world.sql("SELECT kind FROM outbox"))
+
+
+def tick() -> float:
+    with database.transaction() as connection:
+        return ticks.tick(connection, TIMETABLE).total_seconds()
+
+
+def cut_advisory_lock_holders() -> None:
+    with psycopg.connect(settings.current().database_url.get_secret_value()) as administrator:
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+
+
+@pytest.fixture
+def beats() -> Iterator[tuple[PostgresScheduler, PostgresScheduler]]:
+    first, second = PostgresScheduler(app=app), PostgresScheduler(app=app)
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_a_new_system_runs_everything_at_once(world: World) -> None:
+    tick()
+    assert waiting(world) == KINDS
+
+
+def test_beat_sleeps_until_the_shortest_period_is_over(world: World) -> None:
+    assert 0 < tick() <= min(entry.every for entry in TIMETABLE).total_seconds()
+
+
+def test_a_tick_that_was_not_done_yet_is_not_queued_twice(world: World) -> None:
+    tick()
+    world.sql("UPDATE schedule_state SET last_run_at = now() - interval '1 day'")
+    tick()
+    assert waiting(world) == KINDS
+
+
+def test_missed_periods_are_made_good_once(world: World) -> None:
+    tick()
+    world.work_until_idle()
+    world.sql("UPDATE schedule_state SET last_run_at = now() - interval '3 days'")
+    tick()
+    assert waiting(world) == KINDS
+    world.work_until_idle()
+    tick()
+    assert waiting(world) == []
+
+
+def test_a_last_run_in_the_future_does_not_stop_the_timetable(world: World) -> None:
+    tick()
+    world.work_until_idle()
+    world.sql("UPDATE schedule_state SET last_run_at = now() + interval '1 hour'")
+    tick()
+    assert waiting(world) == KINDS
+
+
+def test_success_is_noted_with_the_work(world: World) -> None:
+    tick()
+    assert world.sql("SELECT count(last_success_at) FROM schedule_state")[0][0] == 0
+    world.work_until_idle()
+    assert world.sql("SELECT count(*) FROM schedule_state WHERE last_success_at >= last_run_at")[0][0] == len(KINDS)
+
+
+def test_one_beat_leads_and_the_other_takes_over_when_it_is_gone(
+    world: World, beats: tuple[PostgresScheduler, PostgresScheduler]
+) -> None:
+    first, second = beats
+    first.tick()
+    world.work_until_idle()
+    world.sql("DELETE FROM schedule_state")
+    second.tick()
+    assert waiting(world) == [], "the second one does not lead"
+    first.close()
+    deadline = time.monotonic() + TAKE_OVER_SECONDS
+    while not waiting(world) and time.monotonic() < deadline:
+        time.sleep(second.tick() / 10)
+    assert waiting(world) == KINDS
+
+
+def test_a_beat_whose_connection_was_cut_leads_again(
+    world: World, beats: tuple[PostgresScheduler, PostgresScheduler]
+) -> None:
+    beat, _ = beats
+    beat.tick()
+    cut_advisory_lock_holders()
+    world.work_until_idle()
+    world.sql("DELETE FROM schedule_state")
+    assert beat.tick() == 1.0, "the loss is noticed, and tried again in a second"
+    beat.tick()
+    assert waiting(world) == KINDS
+
+
+def test_beat_needs_no_broker(world: World, beats: tuple[PostgresScheduler, PostgresScheduler]) -> None:
+    assert beats[0].producer is None

@@ -1,0 +1,146 @@
+"""The schema is what the migrations make of an empty database, and it is what the code believes it to be."""
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import sqlalchemy
+from alembic import command
+from sqlalchemy import Connection, Engine, text
+
+from models import grants, migrations, tables
+from models.lifecycle import MOVES
+from ops import migrate
+from runtime import database, settings
+from runtime.database import Role
+
+# What a stranger sees of a schema: columns, constraints, indexes, comments, storage parameters.
+CATALOGUE = """
+    SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
+        pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, col_description(c.oid, a.attnum)
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', '', ''
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'index', tablename, indexname, indexdef, '', '', '', '' FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL
+    SELECT 'table', relname, '', reloptions::text, '', '', '', obj_description(oid)
+    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+
+
+@pytest.fixture
+def empty() -> Iterator[Engine]:
+    """An empty database of its own."""
+    url = settings.current().sqlalchemy_url
+    name = f"empty_{os.getpid()}"
+    server = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+    server.execute(f"CREATE DATABASE {name}")
+    engine = sqlalchemy.create_engine(sqlalchemy.make_url(url).set(database=name), poolclass=sqlalchemy.NullPool)
+    yield engine
+    server.execute(f"DROP DATABASE {name}")
+    server.close()
+
+
+def catalogue(connection: Connection) -> set[tuple[str, ...]]:
+    rows = connection.execute(text(CATALOGUE))
+    return {tuple(str(part) for part in row) for row in rows if "alembic_version" not in row}
+
+
+def test_the_migrations_and_the_metadata_describe_the_same_schema(empty: Engine) -> None:
+    with empty.connect() as connection:
+        tables.metadata.create_all(connection)
+        described = catalogue(connection)
+    with database.transaction(Role.OWNER) as connection:
+        assert catalogue(connection) == described
+
+
+def test_the_migrations_can_be_taken_back_one_by_one(empty: Engine) -> None:
+    with empty.connect() as connection:
+        configuration = migrations.config(connection)
+        command.upgrade(configuration, "head")
+        command.downgrade(configuration, "base")
+        connection.commit()
+        left = {row[1] for row in connection.execute(text(CATALOGUE))}
+    assert left <= {"alembic_version"}
+
+
+def test_migrating_again_changes_nothing() -> None:
+    said: list[str] = []
+    with database.transaction(Role.OWNER) as connection:
+        before = catalogue(connection)
+    migrate.run(settings.current(), said.append)
+    with database.transaction(Role.OWNER) as connection:
+        assert catalogue(connection) == before
+    assert said == [f"the schema is at {migrations.head()} already"]
+
+
+def test_a_schema_from_the_future_is_refused() -> None:
+    with database.transaction(Role.OWNER) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        with pytest.raises(migrate.SchemaTooNew, match="deploy that version"):
+            migrate.run(settings.current(), print)
+    finally:
+        with database.transaction(Role.OWNER) as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": migrations.head()})
+
+
+def test_every_index_says_which_query_it_serves() -> None:
+    expected = {
+        str(index.name): index.info["serves"] for table in tables.metadata.tables.values() for index in table.indexes
+    }
+    query = """
+        SELECT c.relname, obj_description(c.oid) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = c.oid AND contype IN ('p', 'u'))
+    """
+    with database.transaction(Role.OWNER) as connection:
+        assert {name: comment for name, comment in connection.execute(text(query))} == expected
+
+
+def test_the_databases_copy_of_the_lifecycle_equals_the_table_of_moves() -> None:
+    with database.transaction(Role.OWNER) as connection:
+        copy = connection.execute(text("SELECT from_status, to_status FROM legal_moves")).all()
+    assert {tuple(row) for row in copy} == {(str(move.source), str(move.target)) for move in MOVES}
+
+
+@pytest.mark.parametrize("role", [Role.API, Role.WORKER])
+def test_s24_the_grants_are_what_the_data_says(role: Role) -> None:
+    query = "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = :role"
+    granted: dict[str, set[str]] = {}
+    with database.transaction(Role.OWNER) as connection:
+        for table, privilege in connection.execute(text(query), {"role": role}):
+            granted.setdefault(table, set()).add(privilege)
+    assert granted == {table: set(privileges) for table, privileges in grants.GRANTS[role].items()}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (Role.API, "UPDATE orders SET status = 'delivered'"),
+        (Role.API, "DELETE FROM orders"),
+        (Role.API, "UPDATE order_events SET actor = 'staff'"),
+        (Role.API, "DELETE FROM outbox"),
+        (Role.API, "UPDATE daily_orders SET orders = 0"),
+        (Role.WORKER, "UPDATE order_events SET actor = 'staff'"),
+        (Role.WORKER, "DELETE FROM order_events"),
+        (Role.WORKER, "DELETE FROM orders"),
+        (Role.WORKER, "SELECT password_hash FROM users"),
+    ],
+)
+def test_s24_a_role_cannot_do_what_it_has_no_business_with(role: Role, statement: str) -> None:
+    with pytest.raises(sqlalchemy.exc.ProgrammingError, match="permission denied"), database.transaction(role) as c:
+        c.execute(text(statement))
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_process_is_its_role_under_time_limits_from_the_first_statement(role: Role) -> None:
+    with database.transaction(role) as connection:
+        assert connection.execute(text("SELECT current_user")).scalar_one() == role
+        for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            assert connection.execute(text(f"SHOW {limit}")).scalar_one() != "0", limit

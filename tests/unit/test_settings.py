@@ -1,0 +1,82 @@
+"""Settings come from the environment, are frozen, and say by name what is wrong with them."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from runtime import settings
+from runtime.settings import Environment, SettingsError
+
+SECRET = "0123456789abcdef" * 2
+GOOD = {
+    "DATABASE_URL": "postgresql://user:pa55@db/orders",
+    "BROKER_URL": "redis://broker/0",
+    "SECRET_KEY": SECRET,
+}
+
+
+def test_production_is_the_default_and_does_nothing_by_itself_that_people_should_do() -> None:
+    read = settings.read(GOOD)
+    assert read.environment is Environment.PRODUCTION
+    assert read.autopilot is False
+
+
+def test_every_missing_setting_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        settings.read({})
+    assert str(error.value).splitlines() == [
+        "DATABASE_URL is not set",
+        "BROKER_URL is not set",
+        "SECRET_KEY is not set",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://canary@db"),
+        ("BROKER_URL", "amqp://canary@broker"),
+        ("SECRET_KEY", "canary-too-short"),
+        ("SECRET_KEY", "change-me-canary" + SECRET),
+        ("REPORTING_TZ", "Canary/Islands"),
+        ("LOG_LEVEL", "CANARY"),
+        ("PENDING_TTL", "canary"),
+        ("PENDING_TTL", "-1"),
+        ("ACCESS_TOKEN_LIFE", "901"),
+        ("ARGON2_MEMORY_KIB", "19455"),
+        ("ARGON2_TIME_COST", "1"),
+        ("CONFIRMATION", "canary"),
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_is_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        settings.read({**GOOD, name: value})
+    assert name in str(error.value)
+    assert "canary" not in str(error.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("spelled", "meant"),
+    [("90", timedelta(seconds=90)), ("0.5", timedelta(seconds=0.5)), ("PT24H", timedelta(days=1))],
+)
+def test_durations_are_seconds_or_iso_8601(spelled: str, meant: timedelta) -> None:
+    assert settings.read({**GOOD, "PENDING_TTL": spelled}).pending_ttl == meant
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_database_url_as_other_tools_spell_it_means_psycopg(scheme: str) -> None:
+    read = settings.read({**GOOD, "DATABASE_URL": f"{scheme}://user@/orders?host=/sockets"})
+    assert read.sqlalchemy_url == "postgresql+psycopg://user@/orders?host=/sockets"
+
+
+def test_settings_cannot_be_changed() -> None:
+    read = settings.read(GOOD)
+    with pytest.raises(ValidationError):
+        read.autopilot = True  # type: ignore[misc]
+
+
+def test_printing_settings_shows_no_secret() -> None:
+    shown = repr(settings.read(GOOD))
+    assert SECRET not in shown
+    assert "pa55" not in shown

@@ -1,0 +1,196 @@
+"""The supervisor with real children: order, restart, giving up, stopping whole groups, and dying with us."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops.children import Process
+from ops.failures import StartError
+from ops.log_stream import LogStream
+from ops.supervisor import Supervisor
+
+PATIENCE_SECONDS = 10.0
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LogStream]:
+    with LogStream(tmp_path / "orders.log") as stream:
+        yield stream
+
+
+@pytest.fixture
+def supervisor(log: LogStream) -> Iterator[Supervisor]:
+    with Supervisor(log) as supervisor:
+        yield supervisor
+
+
+def child(name: str, code: str, *arguments: object, ready: Callable[[], bool] = lambda: True) -> Process:
+    return Process(name, [sys.executable, "-I", "-u", "-c", code, *map(str, arguments)], ready=ready, ready_timeout=5.0)
+
+
+SLEEP = "import time; time.sleep(600)"
+NOTE_STOP = """
+import pathlib, signal, sys, time
+def stop(*_):
+    with open(sys.argv[1], "a") as file: file.write(sys.argv[2])
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path(sys.argv[1] + sys.argv[2]).touch()
+time.sleep(600)
+"""
+WITH_A_CHILD = """
+import pathlib, signal, subprocess, sys, time
+heir = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
+pathlib.Path(sys.argv[1]).write_text(str(heir.pid))
+time.sleep(600)
+"""
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(600)
+"""
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_start_returns_when_the_process_says_that_it_is_ready(supervisor: Supervisor, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = "import pathlib, sys, time; time.sleep(0.3); pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+
+    supervisor.start(child("slow", code, flag, ready=flag.exists))
+
+    assert flag.exists()
+
+
+def test_processes_are_stopped_in_the_reverse_order_of_their_start(log: LogStream, tmp_path: Path) -> None:
+    stops = tmp_path / "stops"
+    with Supervisor(log) as supervisor:
+        for name in "abc":
+            supervisor.start(child(name, NOTE_STOP, stops, name, ready=Path(f"{stops}{name}").exists))
+
+    assert stops.read_text() == "cba"
+
+
+def test_a_killed_process_is_started_again(supervisor: Supervisor) -> None:
+    supervisor.start(child("sleeper", SLEEP))
+    first = supervisor.pid("sleeper")
+    assert first is not None
+
+    os.kill(first, signal.SIGKILL)
+
+    eventually(lambda: supervisor.pid("sleeper") not in {None, first})
+
+
+def test_what_a_dead_process_leaves_in_its_group_dies_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
+    note = tmp_path / "heir"
+    supervisor.start(child("parent", WITH_A_CHILD, note, ready=note.exists))
+    eventually(note.read_text)
+    heir = int(note.read_text())
+    pid = supervisor.pid("parent")
+    assert pid is not None
+
+    os.kill(pid, signal.SIGKILL)
+
+    eventually(lambda: gone(heir))
+
+
+def test_stopping_takes_the_whole_group(log: LogStream, tmp_path: Path) -> None:
+    note = tmp_path / "heir"
+    with Supervisor(log) as supervisor:
+        supervisor.start(child("parent", WITH_A_CHILD, note, ready=note.exists))
+        eventually(note.read_text)
+
+    eventually(lambda: gone(int(note.read_text())))
+
+
+def test_a_process_that_ignores_the_request_to_stop_is_killed(log: LogStream, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with Supervisor(log, stop_seconds=0.3) as supervisor:
+        supervisor.start(child("stubborn", STUBBORN, flag, ready=flag.exists))
+        pid = supervisor.pid("stubborn")
+
+    assert pid is not None
+    assert gone(pid)
+
+
+def test_a_process_that_never_gets_ready_is_given_up_with_its_last_words(supervisor: Supervisor) -> None:
+    with pytest.raises(StartError, match=r"(?s)broken died 5 times.*I cannot live"):
+        supervisor.start(child("broken", "print('I cannot live'); raise SystemExit(3)", ready=lambda: False))
+
+
+def test_a_process_that_stays_silent_is_reported_when_its_time_is_over(supervisor: Supervisor) -> None:
+    slow = Process("mute", [sys.executable, "-I", "-c", SLEEP], ready=lambda: False, ready_timeout=0.3)
+
+    with pytest.raises(StartError, match="mute was not ready within 0 s"):
+        supervisor.start(slow)
+
+
+def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) -> None:
+    with pytest.raises(StartError, match="ghost cannot be run"):
+        supervisor.start(Process("ghost", ["/nonexistent/program"]))
+
+
+def test_output_lands_in_the_log_under_the_name_of_its_process(supervisor: Supervisor, log: LogStream) -> None:
+    supervisor.start(child("speaker", "print('hello'); import time; time.sleep(600)"))
+
+    eventually(lambda: "speaker    hello\n" in log.path.read_text())
+
+
+def test_several_processes_may_run_the_same_program(supervisor: Supervisor) -> None:
+    for number in range(3):
+        supervisor.start(child(f"api-{number}", SLEEP))
+
+    assert len({supervisor.pid(f"api-{number}") for number in range(3)}) == 3
+
+
+ORPHANS = """
+import sys, time
+from pathlib import Path
+from ops.children import Process
+from ops.log_stream import LogStream
+from ops.supervisor import Supervisor
+supervisor = Supervisor(LogStream(Path(sys.argv[1])))
+supervisor.start(Process("sleeper", [sys.executable, "-I", "-c", "import time; time.sleep(600)"]))
+print(supervisor.pid("sleeper"), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal exists on Linux only")
+def test_children_die_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHANS, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+    ) as supervising:
+        assert supervising.stdout is not None
+        orphan = int(supervising.stdout.readline())
+        supervising.kill()
+
+    eventually(lambda: gone(orphan))
+
+
+def test_children_live_in_sessions_of_their_own_so_that_ctrl_c_passes_them_by(supervisor: Supervisor) -> None:
+    supervisor.start(child("sleeper", SLEEP))
+    pid = supervisor.pid("sleeper")
+
+    assert pid is not None
+    assert os.getsid(pid) == pid != os.getsid(0)
