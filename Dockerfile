@@ -10,7 +10,6 @@ COPY requirements.lock ./
 RUN /opt/venv/bin/pip install --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md ./
 COPY api api
-COPY benchmarks benchmarks
 COPY models models
 COPY ops ops
 COPY runtime runtime
