@@ -1,12 +1,9 @@
 """What an API process holds for as long as it runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from api.acceptor import Acceptor
+from api.database import Database
 from api.hashing import HashingGate
 from api.tokens import Tokens
 from api.views import AnswerRenderer
@@ -16,21 +13,6 @@ from models.lifecycle import Policy
 from runtime import database
 from runtime.settings import Settings
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class Database:
-    """The API's edge to the database: one call, one verb, one transaction."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
-
-    async def run(self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a verb in a transaction of its own, committed before this returns."""
-        async with self.engine.begin() as connection:
-            return await connection.run_sync(verb, *args, **kwargs)
-
 
 @dataclass(frozen=True)
 class Services:
@@ -38,7 +20,7 @@ class Services:
     database: Database
     tokens: Tokens
     hashing: HashingGate
-    terms: Terms
+    acceptor: Acceptor
 
 
 async def start(settings: Settings) -> Services:
@@ -50,10 +32,12 @@ async def start(settings: Settings) -> Services:
         database=api_database,
         tokens=Tokens(settings, keys),
         hashing=HashingGate(),
-        terms=Terms(Policy.of(settings), settings.zone, AnswerRenderer()),
+        acceptor=Acceptor(api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
     )
 
 
 async def stop(services: Services) -> None:
+    """Close what `start` opened; requests that were taken are answered first."""
+    await services.acceptor.close()
     services.hashing.close()
     await services.database.engine.dispose()

@@ -149,7 +149,7 @@ def accept(connection: Connection, batch: Sequence[Request], terms: Terms) -> li
     for place, request in enumerate(batch):
         firsts.setdefault(request.claim, place)
     asked_at, price_list = prices(connection, (item.sku for place in firsts.values() for item in batch[place].items))
-    drafts = {claim: _draft(batch[place], asked_at, price_list, terms) for claim, place in sorted(firsts.items())}
+    drafts = {claim: _draft(batch[place], asked_at, price_list, terms) for claim, place in firsts.items()}
     won = _claim_and_place(connection, drafts, terms)
     is_ours = [request.claim in won and firsts[request.claim] == place for place, request in enumerate(batch)]
     lost = {request.claim for request, ours in zip(batch, is_ours, strict=True) if not ours}

@@ -26,7 +26,7 @@ BATCH_MAX = 100
 IN_FLIGHT_MAX = 10_000
 SETTLE_SECONDS = 1.0
 SETTLE_SECONDS_WHEN_FULL = 0.1
-# What was committed this long after its transaction began is found by the quick scan; what took longer, by the full one.
+# What was committed this long after its transaction began is found by the quick scan; what took longer, by a full one.
 OVERLAP = timedelta(milliseconds=250)
 FULL_SCAN_SECONDS = 1.0
 LEASE_OVERRUN = "not done within its lease"

@@ -51,11 +51,7 @@ def acting_as(caller: Caller) -> Actor:
 @router.post("", status_code=201, responses=refusals(*MAY_REFUSE) | {201: {"model": OrderView}})
 async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, services: OurServices) -> Response:
     """Accept an order. Everything after this happens in the pipeline."""
-    request = _request(form, caller, key)
-    [outcome] = await services.database.run(acceptance.accept, [request], services.terms)
-    if isinstance(outcome, errors.OrderPipelineError):
-        raise outcome
-    return _answer(outcome)
+    return _answer(await services.acceptor.accept(_request(form, caller, key)))
 
 
 @router.get(

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from api_client import Client, Shop
+from api_server import Server, serving
+from world import World
 
 from api.app import create_app
-from client import Client, Shop
 from models.permissions import Role
-from server import Server, serving
-from world import World
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
-
-from client import Client, Shop, assert_problem
+from api_client import Client, Shop, assert_problem
 
 ADA = {"email": "ada@example.com", "password": "a lovely day in may"}
 

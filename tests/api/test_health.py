@@ -4,12 +4,12 @@ import os
 
 import psycopg
 import pytest
+from api_client import Client, Shop
+from api_server import serving
 
 from api.app import create_app
-from client import Client, Shop
 from ops import ports
 from runtime import settings
-from server import serving
 
 
 def test_a_living_process_says_so_without_a_token(anonymous: Client) -> None:
@@ -48,7 +48,10 @@ def test_a_process_whose_schema_is_old_is_not_ready(anonymous: Client, behind: o
 def test_a_lost_broker_leaves_the_process_ready_and_accepting(shop: Shop) -> None:
     lost = settings.read({**os.environ, "BROKER_URL": f"redis://127.0.0.1:{ports.free()}/0"})
     customer = shop.world.user()
-    with serving(create_app(lost)) as server, Client(server.url, customer, server.services.tokens.issue(customer)) as client:
+    with (
+        serving(create_app(lost)) as server,
+        Client(server.url, customer, server.services.tokens.issue(customer)) as client,
+    ):
         readiness = client.get("/health/readiness")
         assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
         assert readiness.json()["checks"]["broker"] == "degraded"

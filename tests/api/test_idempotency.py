@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import psycopg
 import pytest
+from api_client import ORDERS, Client, Shop, assert_problem, repeated
 
-from client import ORDERS, Client, Shop, assert_problem
 from runtime import settings
 
 BODY = {"items": [{"sku": "BOWL", "quantity": 1}]}
 
 
 def send(client: Client, *keys: str | bytes) -> httpx2.Response:
-    return client.post(ORDERS, json=BODY, headers=[("Idempotency-Key", key) for key in keys])  # type: ignore[misc]
+    return client.post(ORDERS, json=BODY, headers=repeated("Idempotency-Key", *keys))
 
 
 def test_an_order_needs_a_key(as_customer: Client) -> None:
@@ -62,7 +62,9 @@ def test_the_same_request_spelled_differently_is_the_same_request(as_customer: C
     assert again.content == first.content
 
 
-@pytest.mark.parametrize("change", [{"quantity": 2}, {"sku": "OTHER"}, {"client_reference": "x"}, {"metadata": {"a": ""}}])
+@pytest.mark.parametrize(
+    "change", [{"quantity": 2}, {"sku": "OTHER"}, {"client_reference": "x"}, {"metadata": {"a": ""}}]
+)
 def test_same_key_other_body_is_refused(shop: Shop, as_customer: Client, change: dict[str, object]) -> None:
     first = as_customer.order(key="k")
     assert_problem(as_customer.order(key="k", **change), 422, "idempotency_key_reused")  # type: ignore[arg-type]
@@ -129,7 +131,10 @@ def test_a_key_that_somebody_else_holds_is_in_progress(shop: Shop, as_customer: 
 def test_who_waits_for_a_key_gets_its_answer(shop: Shop) -> None:
     user = shop.world.user()
     first, second = shop.client(user), shop.client(user)
-    with psycopg.connect(settings.current().database_url.get_secret_value()) as holder, ThreadPoolExecutor(2) as threads:
+    with (
+        psycopg.connect(settings.current().database_url.get_secret_value()) as holder,
+        ThreadPoolExecutor(2) as threads,
+    ):
         holder.execute("LOCK TABLE orders IN SHARE MODE")
         answers = [threads.submit(client.order, key="k") for client in (first, second)]
         time.sleep(0.5)  # both are waiting now: one for the table, the other for the key

@@ -1,11 +1,10 @@
 """The list of orders: filters, sorting, and pages that neither skip nor repeat."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from api_client import ORDERS, Client, Shop, assert_problem, pages
 
-from client import ORDERS, Client, Shop, assert_problem
 from models.lifecycle import Status
 
 
@@ -13,17 +12,6 @@ def ids(client: Client, **parameters: Any) -> list[str]:
     response = client.get(ORDERS, params=parameters)
     assert response.status_code == 200, response.text
     return [order["id"] for order in response.json()["data"]]
-
-
-def pages(client: Client, path: str) -> Iterator[list[Any]]:
-    """Every page, found by following `Link: rel="next"`."""
-    following: str | None = path
-    while following:
-        response = client.get(following)
-        page = response.json()
-        assert page["has_more"] == (page["next_cursor"] is not None) == ("Link" in response.headers)
-        yield page["data"]
-        following = response.links["next"]["url"] if page["has_more"] else None
 
 
 @pytest.fixture

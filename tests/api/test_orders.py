@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from api_client import ORDERS, Client, Shop, assert_problem
 
-from client import ORDERS, Client, Shop, assert_problem
 from models.identifiers import uuid7
 from models.lifecycle import Status
 

@@ -1,9 +1,7 @@
 """The catalogue."""
 
 import pytest
-
-from client import Client, Shop, assert_problem
-from test_order_list import pages
+from api_client import Client, Shop, assert_problem, pages
 
 CUP = {"name": "A cup", "price_minor": 250, "currency": "EUR", "on_hand": 10, "active": True}
 SHOWN = {"sku": "CUP", "name": "A cup", "price_minor": 250, "currency": "EUR", "available": 10, "active": True}
@@ -69,9 +67,7 @@ def test_a_field_out_of_bounds_is_refused_in_its_place(as_staff: Client, field: 
     assert [flaw["pointer"] for flaw in problem["errors"]] == [f"/{field}"]
 
 
-def test_only_staff_and_admins_write_products(
-    as_customer: Client, as_analyst: Client, as_admin: Client
-) -> None:
+def test_only_staff_and_admins_write_products(as_customer: Client, as_analyst: Client, as_admin: Client) -> None:
     for client in (as_customer, as_analyst):
         assert_problem(client.put("/v1/products/CUP", json=CUP), 403, "forbidden")
     assert as_admin.put("/v1/products/CUP", json=CUP).status_code == 201

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, event, text
+from world import World
 
 from models import acceptance, errors
 from models.acceptance import Answer
 from models.lifecycle import Actor
 from runtime import database
 from runtime.database import Role
-from world import World
 
 EVERYTHING = ("orders", "order_items", "order_events", "outbox", "idempotency_keys")
 

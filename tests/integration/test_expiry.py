@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from world import World
+
 from models import expiry
 from models.lifecycle import Status
 from runtime import database
 from runtime.settings import Confirmation
-from world import World
 
 
 def make_overdue(world: World) -> None:

@@ -5,12 +5,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from world import World
 
 from models import outbox
 from models.lifecycle import Status
 from runtime import database, settings
 from workers.app import app
-from world import World
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from world import World
 
 from models.lifecycle import Status
 from runtime import database
 from workers.app import app
 from workers.relay import IN_FLIGHT_MAX, Batch, Relay
-from world import World
 
 LEASE = timedelta(seconds=30)
 

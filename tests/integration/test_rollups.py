@@ -7,6 +7,7 @@ from threading import Event
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+from world import World
 
 from models import acceptance, analytics, rollups
 from models.advance import Step, advance
@@ -15,7 +16,6 @@ from models.lifecycle import Actor, Status
 from models.users import User
 from runtime import database
 from runtime.database import Role
-from world import World
 
 ALWAYS = Window(None, None)
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from world import World
 
 from runtime import database, settings
 from schedules import ticks
 from schedules.scheduler import PostgresScheduler
 from schedules.timetable import TIMETABLE
 from workers.app import app
-from world import World
 
 TAKE_OVER_SECONDS = 2
 KINDS = sorted(entry.kind for entry in TIMETABLE)

@@ -100,7 +100,7 @@ def test_every_index_says_which_query_it_serves() -> None:
           AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = c.oid AND contype IN ('p', 'u'))
     """
     with database.transaction(Role.OWNER) as connection:
-        assert {name: comment for name, comment in connection.execute(text(query))} == expected
+        assert dict(tuple(row) for row in connection.execute(text(query))) == expected
 
 
 def test_the_databases_copy_of_the_lifecycle_equals_the_table_of_moves() -> None:

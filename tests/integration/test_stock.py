@@ -2,10 +2,10 @@
 
 import pytest
 from sqlalchemy.exc import IntegrityError
+from world import World
 
 from models.advance import Step
 from models.lifecycle import MOVES, Actor, Move, Status, StockEffect
-from world import World
 
 
 def bring_to(world: World, status: Status, sku: str, quantity: int) -> Step:
@@ -52,11 +52,11 @@ def test_an_order_is_confirmed_whole_or_not_at_all(world: World) -> None:
     assert world.stock(plenty.sku) == (1_000_000, 0)
 
 
-def test_short_stock_goes_to_who_came_first(world: World) -> None:
+def test_short_stock_goes_to_who_came_first_within_one_batch(world: World) -> None:
     scarce, user = world.product(on_hand=3), world.user()
-    first, second, third = (world.place(user, {scarce.sku: quantity}) for quantity in (2, 2, 1))
-    world.work("orders.confirm")
-    statuses = [world.status(order.id) for order in (first, second, third)]
+    placed = [world.place(user, {scarce.sku: quantity}).id for quantity in (2, 2, 1)]
+    world.move(*[Step(order, 1, Status.PENDING, Status.CONFIRMED) for order in placed])
+    statuses = [world.status(order) for order in placed]
     assert statuses == [Status.CONFIRMED, Status.CANCELLED, Status.CONFIRMED]
 
 

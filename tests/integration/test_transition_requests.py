@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+from world import World
 
 from models import errors, transition_requests
 from models.lifecycle import Actor, Status
@@ -10,7 +11,6 @@ from models.transition_requests import RequestState, TransitionRequest, Wish
 from models.users import User
 from runtime import database
 from runtime.database import Role
-from world import World
 
 
 def ask(world: World, order_id: UUID, by: User, to: Status, **values: object) -> TransitionRequest:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+from api_server import Server
 from sqlalchemy import event
+from world import World
 
 from models.permissions import Role
 from models.users import User
-from server import Server
-from world import World
 
 ORDERS = "/v1/orders"
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
@@ -38,7 +38,9 @@ class Client(httpx2.Client):
         body = {"items": [{"sku": sku, "quantity": quantity}], **more}
         return self.post(ORDERS, json=body, headers={"Idempotency-Key": key or f"key-{next(_keys)}"})
 
-    def ask(self, order_path: str, to: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx2.Response:
+    def ask(
+        self, order_path: str, to: str, headers: Mapping[str, str] | None = None, /, **more: str
+    ) -> httpx2.Response:
         """POST a wish for a transition."""
         return self.post(f"{order_path}/transitions", json={"to": to, **more}, headers=headers)
 
@@ -48,6 +50,7 @@ class Shop:
 
     def __init__(self, world: World, server: Server) -> None:
         self.world = world
+        self.server = server
         self.url = server.url
         self.services = server.services
         self._clients: list[Client] = []
@@ -99,6 +102,11 @@ class Shop:
             event.remove(engine, "before_cursor_execute", note)
 
 
+def repeated(name: str, *values: str | bytes) -> list[tuple[bytes, bytes]]:
+    """One header several times, byte by byte as given."""
+    return [(name.encode(), value if isinstance(value, bytes) else value.encode()) for value in values]
+
+
 def assert_problem(response: httpx2.Response, status: int, code: str | None = None) -> dict[str, Any]:
     """The response is a problem document (RFC 9457) with this status and code; returns it."""
     assert response.status_code == status, (response.status_code, response.text[:500])
@@ -108,3 +116,14 @@ def assert_problem(response: httpx2.Response, status: int, code: str | None = No
     assert problem["status"] == status
     assert code in (None, problem["code"]), problem
     return problem
+
+
+def pages(client: Client, path: str) -> Iterator[list[Any]]:
+    """Every page, found by following `Link: rel="next"`."""
+    following: str | None = path
+    while following:
+        response = client.get(following)
+        page = response.json()
+        assert page["has_more"] == (page["next_cursor"] is not None) == ("Link" in response.headers)
+        yield page["data"]
+        following = response.links["next"]["url"] if page["has_more"] else None

@@ -1,0 +1,119 @@
+"""Group commit: what arrives while a batch is being committed is the next batch.
+
+Nobody waits for a timer. An idle writer takes a request at once, alone; under load the batches grow by themselves, and
+the price of a transaction is shared. This class knows nothing of HTTP or SQL.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+
+class QueueFull(Exception):
+    """More is waiting than could be written soon; nothing was taken."""
+
+
+class Closed(Exception):
+    """The process is stopping; nothing was taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry(Generic[Request, Outcome]):
+    request: Request
+    outcome: asyncio.Future[Outcome]
+
+
+class GroupCommit(Generic[Request, Outcome]):
+    """Collects requests into batches and hands each of them its own outcome.
+
+    Args:
+        write: commits a batch; returns the outcomes in the sequence of the requests. All or nothing: if it raises,
+            nothing was written.
+        concerns_all: whether an error of `write` says something about every request of the batch (the database is
+            gone) rather than about one of them (it has a value the database refuses).
+        writers: how many batches may be committing at once.
+        batch_max: how many requests a batch may have.
+        waiting_max: how many requests may wait for a writer.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome]]],
+        concerns_all: Callable[[Exception], bool],
+        *,
+        writers: int = 2,
+        batch_max: int = 64,
+        waiting_max: int = 2048,
+    ) -> None:
+        self._write = write
+        self._concerns_all = concerns_all
+        self._writers_max = writers
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._waiting: deque[_Entry[Request, Outcome]] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    async def submit(self, request: Request) -> Outcome:
+        """The outcome of `request`, once its batch is committed. A caller that stops waiting disturbs nobody.
+
+        Raises:
+            QueueFull, Closed: it was not taken.
+            Exception: what `write` raised for this request.
+        """
+        if self._is_closed:
+            raise Closed
+        if len(self._waiting) >= self._waiting_max:
+            raise QueueFull
+        entry = _Entry(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        if len(self._writers) < self._writers_max:
+            writer = asyncio.create_task(self._drain(), name="group commit")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        return await entry.outcome
+
+    async def close(self) -> None:
+        """Take nothing more, and return when everything that was taken has its outcome."""
+        self._is_closed = True
+        while self._writers:
+            await asyncio.wait(self._writers)
+
+    async def _drain(self) -> None:
+        """Write batch after batch, until nothing waits."""
+        while batch := self._next_batch():
+            await self._commit(batch)
+
+    def _next_batch(self) -> list[_Entry[Request, Outcome]]:
+        """The first that wait, at most `batch_max`, without those whose caller has gone."""
+        batch: list[_Entry[Request, Outcome]] = []
+        while self._waiting and len(batch) < self._batch_max:
+            entry = self._waiting.popleft()
+            if not entry.outcome.done():
+                batch.append(entry)
+        return batch
+
+    async def _commit(self, batch: Sequence[_Entry[Request, Outcome]]) -> None:
+        try:
+            outcomes = await self._write([entry.request for entry in batch])
+        except Exception as error:
+            await self._after_failure(batch, error)
+        else:
+            for entry, outcome in zip(batch, outcomes, strict=True):
+                if not entry.outcome.done():
+                    entry.outcome.set_result(outcome)
+
+    async def _after_failure(self, batch: Sequence[_Entry[Request, Outcome]], error: Exception) -> None:
+        """Nothing of the batch was written: find whose fault it was by writing each alone, where that can be told."""
+        if len(batch) > 1 and not self._concerns_all(error):
+            for entry in batch:
+                await self._commit([entry])
+            return
+        for entry in batch:
+            if not entry.outcome.done():
+                entry.outcome.set_exception(error)

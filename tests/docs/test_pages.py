@@ -1,0 +1,214 @@
+"""What README.md and docs/ say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from models import tables
+from ops import cli, diagrams
+from runtime import database, settings
+from runtime.database import Role
+from runtime.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PLACES = ("api", "docs", "models", "ops", "runtime", "schedules", "tests", "workers")
+FILE = re.compile(rf"(?:{'|'.join(PLACES)})/[\w./-]*\w|[\w.-]+\.(?:toml|lock|yml)|Dockerfile|Makefile")
+
+# Blocks of several commands that are run as they stand, by their first line, and the test that runs them.
+RUN_ELSEWHERE = {
+    "field() { python3 -c": "tests/e2e/test_readme.py",
+    "umask 077": "tests/deployment/test_compose.py",
+}
+# Run by no test, because there is no Docker engine where tests run: the services they name are checked here.
+COMPOSE = "docker compose "
+# Lines that are not commands of ours: reading the file that is made above, and the statements given to psql, which
+# tests/deployment/test_logins.py runs.
+PLAIN = (". ./.env", "CREATE ROLE ", "GRANT ", "SQL")
+# `make up` is tests/e2e/test_up.py; `make test` is what runs this.
+MAKE = {"up", "test"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for found, body in BLOCK.findall(page.read_text()) if found == language]
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", prose(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(prose(page)):
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert ":" not in target, f"{target}: only links within the project"
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@each_page
+def test_every_file_and_every_test_it_names_is_there(page: Path) -> None:
+    for code in CODE.findall(prose(page)):
+        name, _, inside = code.partition("::")
+        if FILE.fullmatch(name.rstrip("/")):
+            assert (ROOT / name).exists(), code
+            assert not inside or f"def {inside}(" in (ROOT / name).read_text(), code
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, open_ends = set(), {ROOT / "README.md"}
+    while open_ends:
+        page = open_ends.pop()
+        reached.add(page)
+        links = {(page.parent / target.partition("#")[0]).resolve() for target in LINK.findall(prose(page))}
+        open_ends |= {link for link in links if link in PAGES} - reached
+    assert reached == set(PAGES)
+
+
+@each_page
+def test_a_page_names_no_machine_and_no_registry(page: Path) -> None:
+    words = page.read_text()
+    assert not re.search(r"(?<![\w./])/(?:work|home|root|Users)/", words)
+    assert not re.search(r"\b(?:docker\.io|ghcr\.io|quay\.io|pypi\.org)\b", words)
+
+
+@each_page
+def test_a_page_is_not_wider_than_120(page: Path) -> None:
+    """Tables and diagrams cannot be wrapped."""
+    wide = [line for line in page.read_text().splitlines() if len(line) > 120 and not line.startswith(("|", "    "))]
+    assert wide == []
+
+
+def commands(page: Path) -> Iterator[str]:
+    """The commands of a page that no other test runs, continuation lines joined."""
+    for block in blocks(page, "sh"):
+        if not block.startswith(tuple(RUN_ELSEWHERE)):
+            yield from (line for line in block.replace("\\\n", " ").splitlines() if line and not line.startswith("#"))
+
+
+@each_page
+def test_every_command_is_one_that_works(page: Path) -> None:
+    for command in commands(page):
+        if command.startswith("make "):
+            assert command.removeprefix("make ") in MAKE, command
+        elif command.startswith(COMPOSE):
+            check_compose(shlex.split(command.partition("<<")[0])[2:])
+        else:
+            assert command.startswith(PLAIN), f"{command}: say in RUN_ELSEWHERE which test runs it"
+
+
+def check_compose(arguments: list[str]) -> None:
+    assert arguments[0] in {"build", "exec", "run", "up"}, arguments
+    if arguments[0] in {"exec", "run"}:
+        services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        name, *command = [argument for argument in arguments[1:] if argument not in {"-T", "--rm"}]
+        assert name in services, arguments
+        if command[:1] == ["orders"]:
+            assert_complete(command[1:])
+
+
+def test_what_runs_the_other_commands_is_there_and_reads_the_page() -> None:
+    for name in RUN_ELSEWHERE.values():
+        assert re.search(r"README|OPERATIONS", (ROOT / name).read_text())
+    assert {"up", "test"} == MAKE <= set(re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text()))
+
+
+def assert_known(arguments: list[str]) -> None:
+    """`orders ARGUMENTS` is a command with such options."""
+    given = [argument for argument in arguments if argument]
+    done = CliRunner().invoke(cli.app, [*given, "--help"])
+    assert done.exit_code == 0, f"orders {' '.join(arguments)}: {done.output}"
+
+
+def assert_complete(arguments: list[str]) -> None:
+    """`orders ARGUMENTS` would run: no option is unknown, and none that is needed is missing."""
+    command: Any = typer.main.get_command(cli.app)
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
+    command.make_context(name, arguments)
+
+
+def test_an_incomplete_command_would_be_noticed() -> None:
+    assert_complete(["user", "create", "--email", "x"])
+    for arguments in (["user", "create"], ["user", "create", "x"], ["serve", "--hosts", "x"], ["served"]):
+        with pytest.raises(Exception, match=r"email|unexpected|hosts|served"):
+            assert_complete(arguments)
+
+
+@each_page
+def test_every_orders_command_exists(page: Path) -> None:
+    for code in CODE.findall(prose(page)):
+        if code.startswith("orders ") and page.name != "0013-deviations-from-the-design.md":
+            assert_known(shlex.split(code)[1:])
+
+
+@each_page
+def test_every_statement_runs_on_the_real_schema(page: Path) -> None:
+    with database.transaction(Role.OWNER) as connection:
+        for block in blocks(page, "sql"):
+            plain = re.sub(r"(?m)^(?:BEGIN|COMMIT);\n", "", block)
+            plain = plain.replace(":'order_id'", "'00000000-0000-7000-8000-000000000000'").replace(":'letter'", "'1'")
+            for statement in filter(str.strip, plain.split(";\n")):
+                connection.execute(text(statement.replace(":", r"\:")))
+        connection.rollback()
+
+
+def test_the_table_of_settings_is_complete_and_its_defaults_are_the_real_ones() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    section = operations.partition("## Configure")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| `([A-Z0-9_]+)` \| (?:`([^`]+)`)? ?\| (.+) \|$", section)
+    assert {name.lower() for name, _, _ in rows} == set(Settings.model_fields)
+    needed = {"DATABASE_URL": "postgresql://x", "BROKER_URL": "redis://x", "SECRET_KEY": "x" * 32}
+    spelled = settings.read({**needed, **{name: default for name, default, _ in rows if default}})
+    assert spelled == settings.read(needed)
+    without = {name.lower() for name, default, _ in rows if not default}
+    assert without == {
+        name for name, field in Settings.model_fields.items() if field.default is None or field.is_required()
+    }
+
+
+def test_the_picture_of_an_orders_way_is_that_of_the_lifecycle() -> None:
+    assert f"{diagrams.lifecycle()}\n" in blocks(ROOT / "README.md", "mermaid")
+
+
+def test_the_table_of_the_schema_is_that_of_the_metadata() -> None:
+    assert diagrams.schema() in (ROOT / "docs/architecture.md").read_text()
+    assert all(f"| `{name}` |" in diagrams.schema() for name in tables.metadata.tables)
+
+
+def test_security_answers_every_requirement_once() -> None:
+    rows = re.findall(r"(?m)^\| (S\d+) \| .+ \| (\w+) \| .+ \|$", (ROOT / "docs/security.md").read_text())
+    assert [name for name, _ in rows] == [f"S{number}" for number in range(1, 45)]
+    assert {answer for _, answer in rows} <= {"yes", "partly", "no"}
+
+
+def test_a_decision_has_its_five_parts_and_stands_in_the_list() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    listed = (ROOT / "docs/decisions/README.md").read_text()
+    for number, page in enumerate(pages, start=1):
+        words = page.read_text()
+        assert page.name.startswith(f"{number:04}-")
+        assert page.name in listed
+        for part in ("**Context.**", "**Decision", "**Consequences.**", "**Alternatives.**", "**Revisit when**"):
+            assert part in words, f"{page.name}: {part}"
