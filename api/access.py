@@ -113,6 +113,7 @@ def _guard(context: RouteContext) -> Guard | None:
 
 Places = Annotated[Caller, Depends(may(Permission.PLACE_ORDERS))]
 Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_ALL_ORDERS))]
+SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]

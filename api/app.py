@@ -1,14 +1,14 @@
 """The application factory: routes, error handling, the edge, and what the process holds while it runs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from api import access, problems, services
 from api.edge import Edge
 from api.openapi import Api
-from api.routes import analytics, auth, health, orders, products, transitions, users
+from api.routes import analytics, auth, feed, health, orders, products, streams, transitions, users
 from runtime import logs, settings
 from runtime.settings import Settings
 
@@ -18,7 +18,9 @@ ROUTERS = (
     users.router,
     products.router,
     orders.router,
+    streams.router,
     transitions.router,
+    feed.router,
     analytics.router,
 )
 
@@ -27,7 +29,7 @@ class UnguardedRoute(Exception):
     """A route declares no guard; every one needs a permission or `Public`."""
 
 
-def create_app(configured: Settings | None = None) -> FastAPI:
+def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
     """The API of one process.
 
     Raises:
@@ -51,7 +53,7 @@ def create_app(configured: Settings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
     )
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router)
     if found := access.unguarded(app):
         raise UnguardedRoute(", ".join(found))

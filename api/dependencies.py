@@ -15,6 +15,7 @@ QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
 WAIT_SECONDS_MAX = 30
+EVENT_ID = re.compile(r"\d{1,9}")
 SKU = re.compile(SKU_PATTERN)
 
 
@@ -88,6 +89,11 @@ def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
     return version
 
 
+def _last_event_id(last_event_id: Annotated[str | None, Header()] = None) -> int:
+    """The last event a reconnecting client has seen; what is not one of our ids means the beginning."""
+    return int(last_event_id) if last_event_id and EVENT_ID.fullmatch(last_event_id) else 0
+
+
 def _wait(prefer: Annotated[str | None, Header()] = None) -> float:
     """How long the caller would like us to wait, in seconds (RFC 7240, section 4.3)."""
     match = WAIT.search(prefer) if prefer else None
@@ -101,4 +107,5 @@ OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
 IfNoneMatch = Annotated[frozenset[int], Depends(_if_none_match)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
+LastEventId = Annotated[int, Depends(_last_event_id)]
 Wait = Annotated[float, Depends(_wait)]

@@ -70,7 +70,7 @@ class GroupCommit(Generic[Request, Outcome]):
             raise Closed
         if len(self._waiting) >= self._waiting_max:
             raise QueueFull
-        entry = _Entry(request, asyncio.get_running_loop().create_future())
+        entry: _Entry[Request, Outcome] = _Entry(request, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         if len(self._writers) < self._writers_max:
             writer = asyncio.create_task(self._drain(), name="group commit")

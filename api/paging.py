@@ -13,6 +13,8 @@ from runtime import secret
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
+# Where in a list we are; everything else says which list it is.
+POSITION_PARAMETERS = ("after", "cursor", "limit")
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Cursor = Annotated[str | None, Query(max_length=1024)]
@@ -21,8 +23,8 @@ T = TypeVar("T")
 
 
 def cursors(request: Request, services: Services, caller: Caller) -> Cursors:
-    """The cursors of this list: same caller, same path, same filters (everything but `cursor` and `limit`)."""
-    filters = sorted(item for item in request.query_params.multi_items() if item[0] not in ("cursor", "limit"))
+    """The cursors of this list: same caller, same path, same filters (everything but the position)."""
+    filters = sorted(item for item in request.query_params.multi_items() if item[0] not in POSITION_PARAMETERS)
     return Cursors(secret.derive(services.settings, "cursors"), str(caller.id), request.scope["path"], filters)
 
 
@@ -32,8 +34,8 @@ def cut(found: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> tup
     return page, cursor_after(page[-1]) if len(found) > limit else None
 
 
-def link_next(request: Request, response: Response, cursor: str | None) -> None:
+def link_next(request: Request, response: Response, cursor: str | None, name: str = "cursor") -> None:
     """`Link: rel="next"` (RFC 8288), relative, so that it holds behind any proxy."""
     if cursor is not None:
-        following = urlencode(dict(request.query_params) | {"cursor": cursor})
+        following = urlencode(dict(request.query_params) | {name: cursor})
         response.headers["Link"] = f'<{quote(request.scope["path"])}?{following}>; rel="next"'

@@ -7,6 +7,7 @@ from api.database import Database
 from api.hashing import HashingGate
 from api.tokens import Tokens
 from api.views import AnswerRenderer
+from api.watch import Watch
 from models import signing_keys
 from models.acceptance import Terms
 from models.lifecycle import Policy
@@ -21,6 +22,7 @@ class Services:
     tokens: Tokens
     hashing: HashingGate
     acceptor: Acceptor
+    watch: Watch
 
 
 async def start(settings: Settings) -> Services:
@@ -32,6 +34,7 @@ async def start(settings: Settings) -> Services:
         database=api_database,
         tokens=Tokens(settings, keys),
         hashing=HashingGate(),
+        watch=Watch(api_database),
         acceptor=Acceptor(api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
     )
 

@@ -98,6 +98,10 @@ class EventView(View):
         return cls.model_validate(event, from_attributes=True)
 
 
+class FeedEventView(EventView):
+    order_id: UUID
+
+
 class TransitionLinks(View):
     self: str
     order: str

@@ -3,7 +3,7 @@
 Nothing here changes an order. They come into being in `models/acceptance.py` and move in `models/advance.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Self
@@ -22,10 +22,12 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    any_,
+    cast,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from models import errors
 from models.lifecycle import FINAL, Actor, Status, legal_moves
@@ -191,6 +193,12 @@ def with_lines(connection: Connection, found: Sequence[Order]) -> list[Order]:
     for row in connection.execute(query):
         lines[row.order_id].append(Line(row.line, row.sku, row.name, row.quantity, row.unit_price_minor))
     return [replace(order, lines=tuple(lines[order.id])) for order in found]
+
+
+def versions(connection: Connection, order_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    """The present versions of these orders."""
+    query = select(orders.c.id, orders.c.version).where(orders.c.id == any_(cast(list(order_ids), ARRAY(Uuid))))
+    return {row.id: row.version for row in connection.execute(query)}
 
 
 def events_of(connection: Connection, order_id: UUID, owner: UUID | None) -> list[Event]:

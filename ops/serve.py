@@ -6,12 +6,14 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from types import FrameType
 
 import uvicorn
 
 from ops import ports, signals
 from ops.children import Process
 from ops.supervisor import Supervisor
+from runtime import shutdown
 
 GRACE_SECONDS = 10
 BACKLOG = 2048
@@ -19,7 +21,12 @@ CHECK_SECONDS = 0.2
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which after start-up tells the garbage collector that what exists now stays (p99 87 → 17 ms)."""
+    """uvicorn, which after start-up tells the garbage collector that what exists now stays (p99 87 → 17 ms), and which
+    tells open streams when it is time to end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        shutdown.begin()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import context, paging, problems, waiting
+from api import context, paging, problems
 from api.access import Caller, Places, Sees
 from api.dependencies import IdempotencyKey, IfNoneMatch, OrderId, OurServices, Wait
 from api.forms import ClientReference, OrderForm, Sku
@@ -19,7 +19,6 @@ from models import acceptance, errors, order_list, orders
 from models.acceptance import Answer, Item
 from models.lifecycle import Actor, Status
 from models.order_list import Filter, Position
-from models.orders import Order
 from models.permissions import Permission
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
@@ -61,10 +60,10 @@ async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, serv
 async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen: IfNoneMatch, wait: Wait) -> Response:
     """One order. With `If-None-Match` and `Prefer: wait=N`, the answer comes when the order has changed."""
 
-    async def look() -> Order:
-        return await services.database.run(orders.get, order_id, visible_to(caller))
-
-    order = await waiting.until(look, lambda order: order.version not in seen, wait if seen else 0)
+    order = await services.database.run(orders.get, order_id, visible_to(caller))
+    if wait and order.version in seen:
+        await services.watch.change(order_id, order.version, wait)
+        order = await services.database.run(orders.get, order_id, visible_to(caller))
     headers = {"ETag": etag(order.version)}
     if order.version in seen:
         return Response(status_code=304, headers=headers)

@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from api import access
 from api.access import Public, SeesAccount
-from api.app import create_app
+from api.app import ROUTERS, UnguardedRoute, create_app
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in OPEN])
@@ -70,5 +70,9 @@ def test_a_guarded_route_passes() -> None:
     assert [each for each in access.unguarded(app) if "/guarded" in each] == []
 
 
-def test_our_own_app_has_no_unguarded_route() -> None:
+def test_our_own_app_starts_and_with_an_unguarded_route_it_would_not() -> None:
+    router = APIRouter()
+    router.add_api_route("/open", answer)
     assert access.unguarded(create_app()) == []
+    with pytest.raises(UnguardedRoute, match="/open"):
+        create_app(routers=[*ROUTERS, router])

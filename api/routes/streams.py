@@ -1,0 +1,79 @@
+"""Server-sent events (WHATWG HTML, section 9.2): an order's life as it happens."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from starlette.responses import StreamingResponse
+
+from api.access import Sees
+from api.dependencies import LastEventId, OrderId, OurServices
+from api.json_bodies import JsonRoute
+from api.openapi import refusals
+from api.routes.orders import visible_to
+from api.services import Services
+from api.views import EventView
+from models import errors, orders
+from models.lifecycle import FINAL
+from models.orders import Event
+from runtime import shutdown
+
+router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
+
+# Proxies close a connection on which nothing is said; so does a client that thinks us dead.
+KEEP_ALIVE_SECONDS = 15.0
+# How long after a signal to stop an open stream may still be there.
+PATIENCE_SECONDS = 1.0
+RETRY_MILLISECONDS = 1000
+
+
+@router.get(
+    "/{order_id}/stream",
+    response_class=StreamingResponse,
+    responses={
+        **refusals(errors.NotFound),
+        200: {"content": {"text/event-stream": {}}, "description": "one event per order event; id = version"},
+        204: {"description": "everything was sent already, and nothing will follow: do not reconnect"},
+    },
+)
+async def stream(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
+    """Every event of an order, those that happened first; ends when the order has reached a final status."""
+    # Asked here, before the answer begins: a refusal can still be a refusal.
+    happened = await services.database.run(orders.events_of, order_id, visible_to(caller))
+    if _is_over(happened) and happened[-1].version <= last:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return StreamingResponse(_events(services, order_id, last), media_type="text/event-stream")
+
+
+async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
+    yield f"retry: {RETRY_MILLISECONDS}\n\n"
+    happened = await services.database.run(orders.events_of, order_id, None)
+    while not shutdown.has_begun():
+        for event in happened:
+            if event.version > seen:
+                yield _spell(event)
+        seen = max(seen, happened[-1].version)
+        if _is_over(happened):
+            return
+        if not await _wait(services, order_id, seen):
+            yield ": still here\n\n"
+        happened = await services.database.run(orders.events_of, order_id, None)
+
+
+async def _wait(services: Services, order_id: UUID, seen: int) -> bool:
+    """Wait for a change, as long as a quiet connection may be and while nobody wants us to stop."""
+    waited = 0.0
+    while waited < KEEP_ALIVE_SECONDS and not shutdown.has_begun():
+        if await services.watch.change(order_id, seen, PATIENCE_SECONDS) != seen:
+            return True
+        waited += PATIENCE_SECONDS
+    return False
+
+
+def _is_over(happened: list[Event]) -> bool:
+    return happened[-1].to_status in FINAL
+
+
+def _spell(event: Event) -> str:
+    return f"id: {event.version}\nevent: {event.to_status}\ndata: {EventView.of(event).model_dump_json()}\n\n"
