@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from api import access, problems, services
 from api.edge import Edge
 from api.openapi import Api
-from api.routes import analytics, auth, feed, health, orders, products, streams, transitions, users
+from api.routes import analytics, auth, batches, feed, health, orders, products, streams, transitions, users
 from runtime import logs, settings
 from runtime.settings import Settings
 
@@ -17,6 +17,7 @@ ROUTERS = (
     auth.router,
     users.router,
     products.router,
+    batches.router,
     orders.router,
     streams.router,
     transitions.router,

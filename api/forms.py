@@ -13,6 +13,7 @@ from models.products import SKU_PATTERN
 from models.users import EMAIL_CHARACTERS_MAX
 
 ON_HAND_MAX = 1_000_000_000
+BATCH_ORDERS_MAX = 100
 
 
 def _currency(code: str) -> str:
@@ -77,10 +78,25 @@ class OrderForm(Form):
             raise ValueError("the same sku stands on several lines; add up their quantities")
         return self
 
-    def fingerprint(self) -> bytes:
-        """SHA-256 of the canonical form: the same order has one fingerprint, however its JSON was spelled."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).digest()
+
+class BatchItemForm(OrderForm):
+    item_reference: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class BatchForm(Form):
+    orders: Annotated[Sequence[BatchItemForm], Field(min_length=1, max_length=BATCH_ORDERS_MAX)]
+
+    @model_validator(mode="after")
+    def _no_reference_twice(self) -> Self:
+        if len({item.item_reference for item in self.orders}) != len(self.orders):
+            raise ValueError("two orders have the same item_reference")
+        return self
+
+
+def fingerprint(form: Form) -> bytes:
+    """SHA-256 of the canonical form: the same request has one fingerprint, however its JSON was spelled."""
+    canonical = json.dumps(form.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).digest()
 
 
 class TransitionForm(Form):

@@ -21,6 +21,7 @@ class Services:
     database: Database
     tokens: Tokens
     hashing: HashingGate
+    terms: Terms
     acceptor: Acceptor
     watch: Watch
 
@@ -29,13 +30,15 @@ async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
     keys = await api_database.run(signing_keys.load, settings)
+    terms = Terms(Policy.of(settings), settings.zone, AnswerRenderer())
     return Services(
         settings=settings,
         database=api_database,
         tokens=Tokens(settings, keys),
         hashing=HashingGate(),
         watch=Watch(api_database),
-        acceptor=Acceptor(api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
+        terms=terms,
+        acceptor=Acceptor(api_database, terms),
     )
 
 

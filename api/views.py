@@ -98,6 +98,17 @@ class EventView(View):
         return cls.model_validate(event, from_attributes=True)
 
 
+class BatchItemView(View):
+    item_reference: str
+    status: int
+    order: OrderView | None = None
+    problem: Annotated[dict[str, object] | None, Field(description="why this order was refused")] = None
+
+
+class BatchView(View):
+    data: Sequence[BatchItemView]
+
+
 class FeedEventView(EventView):
     order_id: UUID
 

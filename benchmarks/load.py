@@ -93,7 +93,10 @@ def _requests(plan: Plan) -> Iterator[bytes]:
         f"Content-Type: application/json\r\nIdempotency-Key: {str(uuid4())[:24]}".encode()
         for token in plan.tokens
     ]
-    tails = [_tail([(sku, chosen.randint(1, QUANTITY_MAX)) for sku in chosen.sample(plan.skus, LINES)]) for _ in range(BODIES)]
+    tails = [
+        _tail([(sku, chosen.randint(1, QUANTITY_MAX)) for sku in chosen.sample(plan.skus, LINES)])
+        for _ in range(BODIES)
+    ]
     for number in count():
         yield b"%b%012d\r\n%b" % (heads[number % len(heads)], number, tails[number % BODIES])
 
@@ -180,9 +183,7 @@ async def _play(plan: Plan) -> Result:
     requests = _requests(plan)
     first = next(requests)  # prepares the bytes
     assert first
-    pairs = [
-        await loop.create_connection(_Connection, ports.LOOPBACK, plan.port) for _ in range(plan.connections)
-    ]
+    pairs = [await loop.create_connection(_Connection, ports.LOOPBACK, plan.port) for _ in range(plan.connections)]
     left = -1 if plan.orders_max is None else plan.orders_max
     cpu_at_start, started_at = time.process_time(), time.perf_counter()
     load = _Load(requests, started_at + plan.seconds, left, plan.connections, loop.create_future())

@@ -5,7 +5,7 @@ very bytes in two statements of one transaction. Retries find their stored answe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +23,7 @@ from models.products import Price, prices
 from runtime import clock, database
 
 ROUTE = "POST /v1/orders"
+BATCH_ROUTE = "POST /v1/orders/batch"
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ class _Draft:
     order: Order | None
 
 
-def accept(connection: Connection, batch: Sequence[Request], terms: Terms) -> list[Outcome]:
-    """Accept a batch; the outcomes stand in the sequence of the requests.
+def accept(connection: Connection, batch: Sequence[Request], terms: Terms, route: str = ROUTE) -> list[Outcome]:
+    """Accept a batch; the outcomes stand in the sequence of the requests. Keys are keys of `route`.
 
     An outcome is an answer to send (201, or a refusal that is stored too), or an error that is not stored:
     `IdempotencyKeyReused`, `IdempotencyInProgress`.
@@ -150,11 +151,29 @@ def accept(connection: Connection, batch: Sequence[Request], terms: Terms) -> li
         firsts.setdefault(request.claim, place)
     asked_at, price_list = prices(connection, (item.sku for place in firsts.values() for item in batch[place].items))
     drafts = {claim: _draft(batch[place], asked_at, price_list, terms) for claim, place in firsts.items()}
-    won = _claim_and_place(connection, drafts, terms)
+    won = _claim_and_place(connection, drafts, terms, route)
     is_ours = [request.claim in won and firsts[request.claim] == place for place, request in enumerate(batch)]
     lost = {request.claim for request, ours in zip(batch, is_ours, strict=True) if not ours}
-    kept = idempotency.stored(connection, ROUTE, lost) if lost else {}
+    kept = idempotency.stored(connection, route, lost) if lost else {}
     return [won[request.claim] if ours else _retry(request, kept) for request, ours in zip(batch, is_ours, strict=True)]
+
+
+def accept_together(connection: Connection, batch: Sequence[Request], terms: Terms) -> list[Answer]:
+    """Accept the orders of one request, each with its own outcome; all of them are new, or all are retries.
+
+    Every request of the batch carries the client's one key and the fingerprint of the whole; its place is added to the
+    key here, so that the answers can be put together again from what is stored.
+
+    Raises:
+        errors.IdempotencyKeyReused: the key was used for another batch; nothing of this one is written.
+        errors.IdempotencyInProgress: the batch is being accepted elsewhere.
+    """
+    numbered = [replace(request, key=f"{request.key}#{place}") for place, request in enumerate(batch)]
+    outcomes = accept(connection, numbered, terms, BATCH_ROUTE)
+    for outcome in outcomes:
+        if isinstance(outcome, errors.OrderPipelineError):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
 def _draft(request: Request, now: datetime, price_list: Mapping[str, Price], terms: Terms) -> _Draft:
@@ -207,13 +226,13 @@ def _order(request: Request, now: datetime, price_list: Mapping[str, Price], ter
 
 
 def _claim_and_place(
-    connection: Connection, drafts: Mapping[tuple[UUID, str], _Draft], terms: Terms
+    connection: Connection, drafts: Mapping[tuple[UUID, str], _Draft], terms: Terms, route: str
 ) -> dict[tuple[UUID, str], Answer]:
     """The answers of the claims that were won. A won claim whose reference is taken gets its refusal stored instead."""
     documents = [_document(draft, terms) for draft in drafts.values()]
     parameters = {
         "asked": dumps(documents),
-        "route": ROUTE,
+        "route": route,
         "kept": idempotency.KEPT,
         "pending": Status.PENDING,
     }
@@ -226,18 +245,18 @@ def _claim_and_place(
     for row in rows:
         draft = drafts[row.user_id, row.key]
         is_duplicate = draft.order is not None and row.order_id is None
-        won[draft.request.claim] = _refuse_duplicate(connection, draft, terms) if is_duplicate else draft.answer
+        won[draft.request.claim] = _refuse_duplicate(connection, draft, terms, route) if is_duplicate else draft.answer
     return won
 
 
-def _refuse_duplicate(connection: Connection, draft: _Draft, terms: Terms) -> Answer:
+def _refuse_duplicate(connection: Connection, draft: _Draft, terms: Terms, route: str) -> Answer:
     request = draft.request
     query = select(orders.c.id).where(
         orders.c.user_id == request.user_id, orders.c.client_reference == request.client_reference
     )
     error = errors.DuplicateReference(connection.execute(query).scalar_one())
     answer = terms.render.refusal(error, request.request_id)
-    idempotency.replace_answer(connection, request.user_id, ROUTE, request.key, answer.status, answer.body)
+    idempotency.replace_answer(connection, request.user_id, route, request.key, answer.status, answer.body)
     return answer
 
 

@@ -1,7 +1,5 @@
 """What analysts ask. The answers come from the daily aggregates and say as of when they are true."""
 
-import csv
-import io
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Annotated
@@ -9,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import paging
+from api import paging, sheets
 from api.access import SeesAnalytics
 from api.dependencies import OurServices
 from api.forms import Currency
@@ -73,7 +71,7 @@ async def orders_per_day(
     today = clock.business_day(freshness.as_of, services.settings.zone)
     days = [DayView.of(day, today) for day in _every_day(window, counted, currency)]
     if "text/csv" in request.headers.get("accept", ""):
-        return Response(_csv(days), media_type="text/csv; charset=utf-8")
+        return Response(_sheet(days), media_type=sheets.MEDIA_TYPE)
     return OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
 
 
@@ -122,12 +120,9 @@ def _every_day(window: Window, counted: Sequence[Day], currency: str | None) -> 
     return [known.get((day, code)) or Day(day, code, 0, 0, 0) for day in days for code in currencies]
 
 
-def _csv(days: Sequence[DayView]) -> str:
-    sheet = io.StringIO()
-    writer = csv.DictWriter(sheet, DayView.model_fields)
-    writer.writeheader()
-    writer.writerows(day.model_dump(mode="json") for day in days)
-    return sheet.getvalue()
+def _sheet(days: Sequence[DayView]) -> str:
+    columns = list(DayView.model_fields)
+    return sheets.header(columns) + sheets.rows(columns, (day.model_dump(mode="json") for day in days))
 
 
 def _user_revenue(parts: list[str]) -> UserRevenue:

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import context, paging, problems
+from api import context, forms, paging, problems
 from api.access import Caller, Places, Sees
 from api.dependencies import IdempotencyKey, IfNoneMatch, OrderId, OurServices, Wait
 from api.forms import ClientReference, OrderForm, Sku
@@ -50,7 +50,7 @@ def acting_as(caller: Caller) -> Actor:
 @router.post("", status_code=201, responses=refusals(*MAY_REFUSE) | {201: {"model": OrderView}})
 async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, services: OurServices) -> Response:
     """Accept an order. Everything after this happens in the pipeline."""
-    return _answer(await services.acceptor.accept(_request(form, caller, key)))
+    return _answer(await services.acceptor.accept(request_of(form, caller, key, forms.fingerprint(form))))
 
 
 @router.get(
@@ -120,12 +120,13 @@ async def list_orders(
     return PageView(data=[OrderView.of(order) for order in page], has_more=bool(following), next_cursor=following)
 
 
-def _request(form: OrderForm, caller: Caller, key: str) -> acceptance.Request:
+def request_of(form: OrderForm, caller: Caller, key: str, fingerprint: bytes) -> acceptance.Request:
+    """What the pipeline is asked to accept: the form, and who sent it under which key."""
     return acceptance.Request(
         user_id=caller.id,
         actor=acting_as(caller),
         key=key,
-        fingerprint=form.fingerprint(),
+        fingerprint=fingerprint,
         items=tuple(Item(item.sku, item.quantity) for item in form.items),
         client_reference=form.client_reference,
         metadata=form.metadata,

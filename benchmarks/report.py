@@ -1,0 +1,110 @@
+"""What was measured, for people (a table) and for programs (JSON), beside the budgets of the design."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.accept import Measured, Score
+
+OURS, PGBENCH, TUTORIAL = "ours", "pgbench", "tutorial"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One line of DESIGN §11, and what was found. `at_least` says on which side of the limit the budget lies."""
+
+    name: str
+    found: float
+    limit: float
+    at_least: bool
+
+    @property
+    def is_met(self) -> bool:
+        return self.found >= self.limit if self.at_least else self.found <= self.limit
+
+
+def budgets(measured: Measured) -> list[Budget]:
+    def ratio(yardstick: str) -> float:
+        return _rate(measured, OURS) / _rate(measured, yardstick)
+
+    statements = _median(measured.scores[OURS], lambda score: score.statements_per_order)
+    return [
+        Budget("ours ÷ pgbench", ratio(PGBENCH), 0.5, at_least=True),
+        Budget("ours ÷ tutorial", ratio(TUTORIAL), 15, at_least=True),
+        Budget("statements per order", statements, 0.5, at_least=False),
+    ]
+
+
+def as_json(measured: Measured) -> dict[str, Any]:
+    return {
+        "flush_ms": measured.flush_ms,
+        "scores": {name: [asdict(score) for score in scores] for name, scores in measured.scores.items()},
+        "orders_per_second": {name: _rate(measured, name) for name in measured.scores},
+        "budgets": [asdict(budget) | {"is_met": budget.is_met} for budget in budgets(measured)],
+    }
+
+
+def show(measured: Measured, console: Console) -> None:
+    """Medians over the rounds."""
+    table = Table(title=f"Accepting orders · a flush takes {measured.flush_ms:.2f} ms here")
+    table.add_column("median of the rounds")
+    for name in measured.scores:
+        table.add_column(name, justify="right")
+    rows: list[tuple[str, Callable[[Score], float | None], str]] = [
+        ("orders/s", lambda score: score.orders_per_second, "{:,.0f}"),
+        ("p50 ms", lambda score: score.played.p50_ms, "{:.1f}"),
+        ("p99 ms", lambda score: score.played.p99_ms, "{:.1f}"),
+        ("statements per order", lambda score: score.statements_per_order, "{:.2f}"),
+        ("orders per batch", lambda score: score.orders_per_batch, "{:.1f}"),
+        ("WAL bytes per order", lambda score: score.wal_bytes_per_order, "{:,.0f}"),
+    ]
+    for label, value, form in rows:
+        table.add_row(label, *(_cell(scores, value, form) for scores in measured.scores.values()))
+    for group in ("app", "postgres", "valkey", "load"):
+        table.add_row(
+            f"CPU µs per order: {group}",
+            *(_cell(scores, _cpu_of(group), "{:,.0f}") for scores in measured.scores.values()),
+        )
+    table.add_row("orders per process", *(_splits(scores) for scores in measured.scores.values()))
+    console.print(table)
+    _show_budgets(measured, console)
+
+
+def _show_budgets(measured: Measured, console: Console) -> None:
+    table = Table(title="Budgets (DESIGN §11)")
+    for heading in ("what", "found", "budget", ""):
+        table.add_column(heading)
+    for budget in budgets(measured):
+        sign = "≥" if budget.at_least else "≤"
+        mark = "[green]met[/]" if budget.is_met else "[red]missed[/]"
+        table.add_row(budget.name, f"{budget.found:.2f}", f"{sign} {budget.limit:g}", mark)
+    console.print(table)
+    for yardstick in (PGBENCH, TUTORIAL):
+        pairs = zip(measured.scores[OURS], measured.scores[yardstick], strict=True)
+        ratios = [our.orders_per_second / their.orders_per_second for our, their in pairs]
+        console.print(f"ours ÷ {yardstick}, round by round: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+
+
+def _rate(measured: Measured, name: str) -> float:
+    return _median(measured.scores[name], lambda score: score.orders_per_second)
+
+
+def _median(scores: Sequence[Score], value: Callable[[Score], float]) -> float:
+    return statistics.median(map(value, scores))
+
+
+def _cell(scores: Sequence[Score], value: Callable[[Score], float | None], form: str) -> str:
+    found = [each for each in map(value, scores) if each is not None]
+    return form.format(statistics.median(found)) if found else "–"
+
+
+def _cpu_of(group: str) -> Callable[[Score], float | None]:
+    return lambda score: score.cpu_us_per_order.get(group)
+
+
+def _splits(scores: Sequence[Score]) -> str:
+    return " · ".join("/".join(map(str, score.played.split)) for score in scores if score.played.split) or "–"
