@@ -135,7 +135,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_database_error(request: Request, error: Exception) -> Response:
     if _speaks_of_nobody(error):
         return response(errors.InvalidToken())
-    if not database.is_unavailable(error) and not database.is_timeout(error):
+    if not database.is_unavailable(error) and not database.is_worth_retrying(error):
         return await _on_bug(request, error)
     log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
     return response(errors.Unavailable())

@@ -31,7 +31,7 @@ class Played:
 
 
 class Contender(Protocol):
-    """`groups` are process ids by name, besides PostgreSQL's; `role`, which it shares with nobody, is its database role."""
+    """One that accepts orders. `role` is its database role, which it shares with nobody."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +43,8 @@ class Contender(Protocol):
     def role(self) -> str: ...
 
     @property
-    def groups(self) -> Mapping[str, Sequence[int]]: ...
+    def groups(self) -> Mapping[str, Sequence[int]]:
+        """Its process ids by name, besides PostgreSQL's."""
 
     def clear(self) -> None:
         """Forget all orders."""

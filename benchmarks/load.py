@@ -139,12 +139,8 @@ class _Connection(asyncio.Protocol):
         self._answer = b""
         self._is_waiting = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-
-    def start(self, load: _Load) -> None:
-        self._load = load
+    def start(self, load: _Load, transport: asyncio.WriteTransport) -> None:
+        self._load, self._transport = load, transport
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -187,8 +183,8 @@ async def _play(plan: Plan) -> Result:
     left = -1 if plan.orders_max is None else plan.orders_max
     cpu_at_start, started_at = time.process_time(), time.perf_counter()
     load = _Load(requests, started_at + plan.seconds, left, plan.connections, loop.create_future())
-    for _, connection in pairs:
-        connection.start(load)
+    for transport, connection in pairs:
+        connection.start(load, transport)
     await asyncio.wait_for(load.ended, plan.seconds + PATIENCE_SECONDS)
     seconds, cpu_seconds = time.perf_counter() - started_at, time.process_time() - cpu_at_start
     for transport, _ in pairs:

@@ -40,7 +40,7 @@ def counters(connection: psycopg.Connection, role: str) -> Counters:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time of processes and of all their children, also of those that have ended and were waited for."""
+    """User and system time of processes and of all their children, those that have ended included."""
     return sum(map(_with_children, pids))
 
 

@@ -1,4 +1,4 @@
-"""The first yardstick: what PostgreSQL itself can do with these rows, one statement an order, without any application."""
+"""The first yardstick: what PostgreSQL itself does with these rows, one statement an order, without an application."""
 
 import re
 import resource

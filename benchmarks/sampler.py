@@ -1,8 +1,8 @@
 """One API process that looks at its own stack every few milliseconds of CPU time.
 
-A sampling profiler of forty lines, because the usual ones do not fit: cProfile charges every call and loses its place when
-SQLAlchemy switches greenlets, and others would be one more dependency. C code is charged to the Python line that
-called it. The kernel's tick (usually 4 ms) is the finest interval there is.
+A sampling profiler of forty lines, because the usual ones do not fit: cProfile charges every call and loses its place
+when SQLAlchemy switches greenlets, and others would be one more dependency. C code is charged to the Python function
+that called it. The kernel's tick (usually 4 ms) is the finest interval there is.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The stand on which everything is measured: the embedded engines as `orders up` runs them, durable, in a fresh directory."""
+"""The stand on which everything is measured: the engines as `orders up` runs them, durable, in a fresh directory."""
 
 import os
 import secrets

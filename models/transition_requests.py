@@ -183,6 +183,8 @@ def _settle_turn(connection: Connection, requests: Sequence[TransitionRequest], 
     steps: dict[UUID, Step] = {}
     for request in requests:
         status, version = seen[request.order_id]
+        if status is request.to_status and request.expected_version in (None, version):
+            continue  # It is there already: somebody else's request, or this one's twin, has been applied.
         try:
             check(status, version, _wish(request))
         except errors.OrderPipelineError as error:

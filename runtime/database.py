@@ -25,6 +25,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=10)
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
+DEADLOCK_DETECTED = "40P01"
+SERIALIZATION_FAILURE = "40001"
 # A worker's batch may wait behind another batch that holds the same products; an API request must not.
 WORKER_STATEMENT_TIMEOUT = timedelta(seconds=30)
 WORKER_LOCK_TIMEOUT = timedelta(seconds=10)
@@ -124,9 +126,9 @@ def is_lock_timeout(error: BaseException) -> bool:
     return sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
-def is_timeout(error: BaseException) -> bool:
-    """Whether one of our own time limits ended the statement."""
-    return sqlstate(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED)
+def is_worth_retrying(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed when it is tried again: a time limit, a deadlock, a lost race."""
+    return sqlstate(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
 
 
 def sqlstate(error: BaseException) -> str | None:
