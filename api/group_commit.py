@@ -111,8 +111,8 @@ class GroupCommit(Generic[Request, Outcome]):
     async def _after_failure(self, batch: Sequence[_Entry[Request, Outcome]], error: Exception) -> None:
         """Nothing of the batch was written: find whose fault it was by writing each alone, where that can be told."""
         if len(batch) > 1 and not self._concerns_all(error):
-            for entry in batch:
-                await self._commit([entry])
+            # Side by side: one that has to wait for a lock does not keep the others waiting as well.
+            await asyncio.gather(*[self._commit([entry]) for entry in batch])
             return
         for entry in batch:
             if not entry.outcome.done():

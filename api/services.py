@@ -8,7 +8,7 @@ from api.hashing import HashingGate
 from api.tokens import Tokens
 from api.views import AnswerRenderer
 from api.watch import Watch
-from models import signing_keys
+from models import passwords, signing_keys
 from models.acceptance import Terms
 from models.lifecycle import Policy
 from runtime import database
@@ -30,12 +30,15 @@ async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
     keys = await api_database.run(signing_keys.load, settings)
+    hashing = HashingGate()
+    # Made now, so that the first unknown user does not cost twice what a known one costs.
+    await hashing.run(lambda: passwords.decoy_hash(settings))
     terms = Terms(Policy.of(settings), settings.zone, AnswerRenderer())
     return Services(
         settings=settings,
         database=api_database,
         tokens=Tokens(settings, keys),
-        hashing=HashingGate(),
+        hashing=hashing,
         watch=Watch(api_database),
         terms=terms,
         acceptor=Acceptor(api_database, terms),

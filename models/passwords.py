@@ -40,12 +40,14 @@ def hasher(settings: Settings) -> PasswordHasher:
 
 @cache
 def decoy_hash(settings: Settings) -> str:
-    """The hash that is verified for an unknown user, so that it costs what a known one costs."""
+    """What is verified for an unknown user, so that they cost what a known one costs."""
     return hasher(settings).hash("nobody has this password")
 
 
-def matches(settings: Settings, password_hash: str, password: str) -> bool:
+def matches(settings: Settings, password_hash: str | None, password: str) -> bool:
+    """Whether the password is the one that was hashed. Without a hash the answer is no, at the price of a yes."""
     try:
-        return hasher(settings).verify(password_hash, password)
+        hasher(settings).verify(password_hash or decoy_hash(settings), password)
     except (VerifyMismatchError, InvalidHashError):
         return False
+    return password_hash is not None

@@ -9,7 +9,7 @@ sequence or a timestamp is wrong under concurrency: ids are given out before the
 from sqlalchemy import BigInteger, Column, Connection, Date, Integer, Table, Text, Uuid, text
 
 from models.lifecycle import REVENUE, Status
-from models.metadata import Instant, Xid8, index, metadata, one_of
+from models.metadata import Instant, Xid8, metadata, one_of
 
 NAME = "orders"
 # A fold is one statement; this bounds its memory and the time it holds the state row.
@@ -36,13 +36,6 @@ daily_user_revenue = Table(
     Column("currency", Text, primary_key=True),
     Column("orders", Integer, nullable=False),
     Column("revenue_minor", BigInteger, nullable=False),
-    index(
-        "ix_daily_user_revenue_placed_on_currency_revenue_minor",
-        "placed_on",
-        "currency",
-        "revenue_minor",
-        serves="the top users of one day",
-    ),
     comment="orders that count as revenue, and their totals, by day placed and user",
     postgresql_with={"fillfactor": 80},
 )

@@ -86,6 +86,15 @@ def create_user(
     typer.echo(users.create(settings.current(), email, password, role, name or None))
 
 
+@app.command(
+    "bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def bench_command(context: typer.Context) -> None:
+    """Measure against the budgets of the design, for example `orders bench accept`."""
+    # The benchmarks stand above this package, so it cannot import them; it becomes them.
+    os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *context.args])  # noqa: S606
+
+
 @app.command("doctor")
 def doctor_command(
     data: Data = data_directory.DEFAULT,

@@ -1,7 +1,6 @@
 """Liveness as a file: whoever watches a process looks at the age of the file named by HEARTBEAT_FILE.
 
-`celery inspect ping` costs seconds of CPU and needs the broker; this costs nothing and says what is asked: the loop of
-this process still turns.
+`celery inspect ping` costs seconds of CPU and needs the broker; this costs nothing.
 """
 
 import os

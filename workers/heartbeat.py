@@ -1,4 +1,7 @@
-"""The heartbeat of a worker node. (The relay's and beat's own loops touch the file themselves.)"""
+"""The heartbeat of a worker node: the process lives and its pool was started.
+
+The relay's and beat's own loops touch the file themselves, so that theirs says more: the loop turns.
+"""
 
 import threading
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from celery import bootsteps
 
 from runtime import heartbeat
+from workers.relay_step import QUEUE as RELAY_QUEUE
 
 EVERY_SECONDS = 2
 
@@ -18,6 +22,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
+        self.enabled = RELAY_QUEUE not in parent.app.amqp.queues.consume_from
         self._stopped = threading.Event()
 
     def start(self, parent: Any) -> None:

@@ -1,5 +1,6 @@
 """How the schema came to be: alembic revisions, applied by `orders migrate` and by nothing else."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -19,6 +20,7 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
+@cache
 def head() -> str:
     """The revision this code needs."""
     revision = ScriptDirectory.from_config(config()).get_current_head()
@@ -26,6 +28,7 @@ def head() -> str:
     return revision
 
 
+@cache
 def revisions() -> frozenset[str]:
     """Every revision this code knows."""
     return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())

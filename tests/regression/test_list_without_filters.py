@@ -6,15 +6,16 @@ column with None by `>=`, so the list failed as soon as one was absent. A condit
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from world import World
 
 from models import order_list
 from models.lifecycle import Status
 from models.order_list import Filter
 from runtime import database
 from runtime.database import Role
-from world import World
 
 NOTHING = Filter(owner=None)
 GIVEN = {
@@ -35,7 +36,7 @@ def found(narrowed: Filter) -> int:
 def test_a_list_with_any_one_filter_works(world: World, name: str) -> None:
     bowl, user = world.product(), world.user()
     world.place(user, {bowl.sku: 1}, client_reference="A-1")
-    given = GIVEN | {"owner": user.id, "user_id": user.id, "sku": bowl.sku}
+    given: dict[str, Any] = GIVEN | {"owner": user.id, "user_id": user.id, "sku": bowl.sku}
     assert found(replace(NOTHING, **{name: given[name]})) == 1
 
 

@@ -114,7 +114,7 @@ CREATE TABLE order_events (
 );
 CREATE INDEX ix_order_events_xid ON order_events (xid);
 COMMENT ON INDEX ix_order_events_xid IS
-    'the fold: events of transactions since the watermark';
+    'fold, exact answers and feed: events since a transaction';
 COMMENT ON TABLE order_events IS
     'append only; carries what the aggregates need, so that folding reads no other table';
 COMMENT ON COLUMN order_events.from_status IS 'null for the first event';

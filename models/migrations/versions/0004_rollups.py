@@ -28,10 +28,6 @@ CREATE TABLE daily_user_revenue (
     revenue_minor BIGINT NOT NULL,
     CONSTRAINT pk_daily_user_revenue PRIMARY KEY (placed_on, user_id, currency)
 ) WITH (fillfactor = 80);
-CREATE INDEX ix_daily_user_revenue_placed_on_currency_revenue_minor
-    ON daily_user_revenue (placed_on, currency, revenue_minor);
-COMMENT ON INDEX ix_daily_user_revenue_placed_on_currency_revenue_minor IS
-    'the top users of one day';
 COMMENT ON TABLE daily_user_revenue IS
     'orders that count as revenue, and their totals, by day placed and user';
 
