@@ -28,8 +28,8 @@ fix: bootstrap ## format and repair what ruff can repair
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 
-bench: bootstrap ## measure against the budgets of the design
-	@$(VENV)/orders bench $(ARGS)
+bench: bootstrap ## measure against the budgets of the design (ARGS="profile", "accept --rounds 5", …)
+	@$(VENV)/orders bench $(or $(ARGS),accept)
 
 migrate: bootstrap ## bring the database of DATABASE_URL up to date
 	@$(VENV)/orders migrate

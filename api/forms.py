@@ -25,7 +25,10 @@ def _currency(code: str) -> str:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 ClientReference = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 Sku = Annotated[str, StringConstraints(pattern=SKU_PATTERN)]
-Currency = Annotated[str, AfterValidator(_currency)]
+# The pattern is for readers of the description; the check is stricter.
+Currency = Annotated[
+    str, AfterValidator(_currency), Field(description="ISO 4217", json_schema_extra={"pattern": "^[A-Z]{3}$"})
+]
 Password = Annotated[str, StringConstraints(min_length=passwords.CHARACTERS_MIN, max_length=passwords.CHARACTERS_MAX)]
 GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=passwords.CHARACTERS_MAX)]
 Email = Annotated[str, StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX)]
@@ -68,7 +71,7 @@ MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 
 
 class OrderForm(Form):
-    items: Annotated[Sequence[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
+    items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
     client_reference: ClientReference | None = None
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=20)] = {}
 

@@ -7,12 +7,16 @@ control characters or lone surrogates in any string (RFC 7493, I-JSON; SECURITY 
 import json
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
+from api import problems
 from models import errors
+
+F = TypeVar("F", bound=BaseModel)
 
 DEPTH_MAX = 16
 INTEGER_DIGITS_MAX = 20
@@ -71,22 +75,37 @@ def _check(value: Any, depth: int) -> None:
             _check(member, depth + 1)
 
 
+async def read(request: Request, form: type[F]) -> F:
+    """The body as a form.
+
+    Raises:
+        errors.UnsupportedMediaType, errors.MalformedJson, errors.InvalidRequest
+    """
+    value = parse(await _json_bytes(request))
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        found = [each | {"loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+        raise errors.InvalidRequest(flaws=problems.flaws_of(found)) from None
+
+
+async def _json_bytes(request: Request) -> bytes:
+    body = await request.body()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise errors.UnsupportedMediaType
+    return body
+
+
 class _JsonRequest(Request):
     """A request whose body was parsed strictly, before FastAPI asks for it."""
 
     async def read(self) -> None:
         try:
-            self._value = parse(await self._json_bytes())
+            self._value = parse(await _json_bytes(self))
         except (errors.MalformedJson, errors.UnsupportedMediaType) as error:
             self.state.malformed = error
             self._value = _Malformed()
-
-    async def _json_bytes(self) -> bytes:
-        body = await self.body()
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise errors.UnsupportedMediaType
-        return body
 
     async def json(self) -> Any:
         return self._value

@@ -16,8 +16,8 @@ LIMIT_DEFAULT = 20
 # Where in a list we are; everything else says which list it is.
 POSITION_PARAMETERS = ("after", "cursor", "limit")
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
-Cursor = Annotated[str | None, Query(max_length=1024)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="how many at most")]
+Cursor = Annotated[str | None, Query(max_length=1024, description="`next_cursor` of the page before")]
 
 T = TypeVar("T")
 

@@ -1,17 +1,16 @@
 """What goes out: the JSON form of everything the API answers with."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, date, datetime
-from typing import Annotated, Generic, Self, TypeVar
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from api import problems
 from models import errors
 from models.acceptance import Answer
-from models.analytics import Day, Freshness, UserRevenue
 from models.lifecycle import Actor, Status
 from models.orders import Event, Order
 from models.permissions import Role
@@ -21,17 +20,19 @@ from models.users import User
 
 T = TypeVar("T")
 
-Timestamp = Annotated[datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"))]
+Minor = Annotated[int, Field(description="in minor units of the currency: cents, yen, fils")]
+# pydantic writes it as RFC 3339 does, with `Z`: every connection to the database speaks UTC.
+Timestamp = datetime
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class PageView(View, Generic[T]):
     data: Sequence[T]
     has_more: bool
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, Field(description="where the next page begins; pass it back as it is")]
 
 
 class LineView(View):
@@ -39,8 +40,8 @@ class LineView(View):
     sku: str
     name: str
     quantity: int
-    unit_price_minor: int
-    amount_minor: int
+    unit_price_minor: Minor
+    amount_minor: Minor
 
 
 class OrderLinks(View):
@@ -51,14 +52,14 @@ class OrderLinks(View):
 
 class OrderView(View):
     id: UUID
-    number: str
+    number: Annotated[str, Field(description="for people: short, and not sequential")]
     status: Status
-    version: int
-    currency: str
-    total_minor: int
-    items: Sequence[LineView]
+    version: Annotated[int, Field(description="one more with every move; the `ETag` is made of it")]
+    currency: Annotated[str, Field(description="ISO 4217")]
+    total_minor: Minor
+    items: list[LineView]
     client_reference: str | None
-    metadata: Mapping[str, str]
+    metadata: dict[str, str]
     tracking_number: str | None
     placed_at: Timestamp
     updated_at: Timestamp
@@ -66,22 +67,42 @@ class OrderView(View):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        path = order_path(order.id)
-        return cls(
-            id=order.id,
-            number=order.number,
-            status=order.status,
-            version=order.version,
-            currency=order.currency,
-            total_minor=order.total_minor,
-            items=[LineView(**asdict(line), amount_minor=line.amount_minor) for line in order.lines],
-            client_reference=order.client_reference,
-            metadata=order.metadata,
-            tracking_number=order.tracking_number,
-            placed_at=order.placed_at,
-            updated_at=order.updated_at,
-            links=OrderLinks(self=path, events=f"{path}/events", stream=f"{path}/stream"),
-        )
+        return cls.model_validate(order_members(order))
+
+
+def order_members(order: Order) -> dict[str, Any]:
+    """The members of an `OrderView`, unvalidated: what comes from the database needs no second look."""
+    path = order_path(order.id)
+    return {
+        "id": order.id,
+        "number": order.number,
+        "status": order.status,
+        "version": order.version,
+        "currency": order.currency,
+        "total_minor": order.total_minor,
+        "items": [
+            {
+                "line": line.line,
+                "sku": line.sku,
+                "name": line.name,
+                "quantity": line.quantity,
+                "unit_price_minor": line.unit_price_minor,
+                "amount_minor": line.amount_minor,
+            }
+            for line in order.lines
+        ],
+        "client_reference": order.client_reference,
+        "metadata": order.metadata,
+        "tracking_number": order.tracking_number,
+        "placed_at": order.placed_at,
+        "updated_at": order.updated_at,
+        "links": {"self": path, "events": f"{path}/events", "stream": f"{path}/stream"},
+    }
+
+
+def order_body(order: Order) -> bytes:
+    """An order as it is sent: the JSON of its `OrderView`, which a test compares it with."""
+    return to_json(order_members(order))
 
 
 class EventView(View):
@@ -95,7 +116,7 @@ class EventView(View):
 
     @classmethod
     def of(cls, event: Event) -> Self:
-        return cls.model_validate(event, from_attributes=True)
+        return cls.model_validate(event)
 
 
 class BatchItemView(View):
@@ -156,7 +177,7 @@ class UserView(View):
 
     @classmethod
     def of(cls, user: User) -> Self:
-        return cls.model_validate(user, from_attributes=True)
+        return cls.model_validate(user)
 
 
 class TokensView(View):
@@ -169,73 +190,21 @@ class TokensView(View):
 class ProductView(View):
     sku: str
     name: str
-    price_minor: int
+    price_minor: Minor
     currency: str
-    available: int
+    available: Annotated[int, Field(description="on hand and not yet promised to an order")]
     active: bool
 
     @classmethod
     def of(cls, product: Product) -> Self:
-        return cls.model_validate(product, from_attributes=True)
-
-
-class DayView(View):
-    day: date
-    currency: str
-    orders: int
-    revenue_minor: int
-    is_final: Annotated[bool, Field(description="the day is over and every order of it has reached a final status")]
-
-    @classmethod
-    def of(cls, day: Day, today: date) -> Self:
-        return cls(
-            day=day.day,
-            currency=day.currency,
-            orders=day.orders,
-            revenue_minor=day.revenue_minor,
-            is_final=day.day < today and day.open_orders == 0,
-        )
-
-
-class UserRevenueView(View):
-    user_id: UUID
-    currency: str
-    orders: int
-    revenue_minor: int
-
-    @classmethod
-    def of(cls, revenue: UserRevenue) -> Self:
-        return cls.model_validate(revenue, from_attributes=True)
-
-
-class FreshView(View):
-    as_of: Timestamp
-    lag_seconds: float
-
-    @classmethod
-    def fields_of(cls, freshness: Freshness) -> dict[str, object]:
-        return {"as_of": freshness.as_of, "lag_seconds": round(max(freshness.lag_seconds, 0), 3)}
-
-
-class OrdersPerDayView(FreshView):
-    data: Sequence[DayView]
-
-
-class StatusCountsView(FreshView):
-    data: Mapping[Status, int]
-
-
-class RevenueByUserView(FreshView):
-    data: Sequence[UserRevenueView]
-    has_more: bool
-    next_cursor: str | None
+        return cls.model_validate(product)
 
 
 class AnswerRenderer:
     """How the answers that are stored with an idempotency key are spelled."""
 
     def order(self, order: Order) -> Answer:
-        return Answer(201, OrderView.of(order).model_dump_json().encode(), order.id)
+        return Answer(201, order_body(order), order.id)
 
     def refusal(self, error: errors.OrderPipelineError, request_id: str | None) -> Answer:
         return Answer(problems.status_of(type(error)), problems.document(error, request_id), None)

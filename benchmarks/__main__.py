@@ -58,7 +58,7 @@ def profile_command(
 
 if __name__ == "__main__":
     try:
-        app()
+        app(prog_name="orders bench")
     except LocalError as error:
         typer.echo(f"orders bench: {error}", err=True)
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from benchmarks import callers, load, stand
 from benchmarks.load import LoadFailed, Plan
-from benchmarks.stand import Listeners, Stand
+from benchmarks.stand import DATABASE, Listeners, Stand
 from ops import seed
 from runtime import settings
 from runtime.database import Role
@@ -64,7 +64,7 @@ class Ours:
     tokens: Sequence[str]
     connections: int
     name: str = "ours"
-    database: str = stand.DATABASE
+    database: str = DATABASE
     role: str = Role.API
 
     @property
@@ -83,7 +83,7 @@ class Ours:
         after = self.listeners.lines_with(ACCEPTED_LINE)
         split = [late - early for early, late in zip(before, after, strict=True)]
         if not all(split):
-            raise LoadFailed(f"one of the API processes got no work: {split}")
+            raise LoadFailed(f"one of the API processes got no work, or its access lines look different now: {split}")
         return Played(result.accepted, result.seconds, result.p50_ms, result.p99_ms, result.cpu_seconds, split)
 
 

@@ -13,10 +13,10 @@ WITH claimed AS (
     SELECT order_id, 'XXXXX-XXXXX', user_id, 'pending', 1, 'EUR', 13880, '{}',
         now(), current_date, now() + interval '1 hour', now()
     FROM claimed
-    RETURNING id, user_id, total_minor, currency, placed_on
+    RETURNING id, user_id, total_minor, currency, placed_on, placed_at
 ), lines AS (
-    INSERT INTO order_items (order_id, line, sku, name, quantity, unit_price_minor)
-    SELECT id, line, sku, name, quantity, unit_price_minor
+    INSERT INTO order_items (order_id, line, sku, name, quantity, unit_price_minor, placed_at)
+    SELECT id, line, sku, name, quantity, unit_price_minor, placed_at
     FROM placed, (VALUES (1, 'BOWL-OAK', 'Oak bowl', 1, 4200), (2, 'MUG-STONEWARE', 'Stoneware mug', 2, 1490),
         (3, 'STOOL-ASH', 'Ash stool', 3, 2233)) AS l(line, sku, name, quantity, unit_price_minor)
 ), opened AS (

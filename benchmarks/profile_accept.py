@@ -30,6 +30,8 @@ from ops.progress import Progress
 from runtime import settings
 
 FUNCTIONS_SHOWN = 15
+CALLERS_SHOWN = 30
+WAY_DOWN = 0.7
 PATH_PARTS_SHOWN = 3
 EVENT_LOOP = "event loop"
 
@@ -62,6 +64,7 @@ class Profile:
     samples: int
     by_layer: Mapping[str, float]
     by_function: Mapping[str, float]
+    with_callees: Mapping[str, float]
 
 
 def run(options: Options, progress: Progress, console: Console) -> None:
@@ -105,17 +108,18 @@ def _plan(listeners: Listeners, tokens: Sequence[str], options: Options, seconds
 
 
 def _profile(stacks: Mapping[str, int], total_us: float) -> Profile:
-    layers, functions = Counter[str](), Counter[str]()
+    layers, functions, with_callees = Counter[str](), Counter[str](), Counter[str]()
     for stack, number in stacks.items():
         frames = stack.split(FRAMES)
         layers[_layer(frames)] += number
         functions[_shown(frames[0])] += number
+        with_callees.update(dict.fromkeys(map(_shown, frames), number))
     samples = layers.total()
 
     def per_order(counted: Counter[str]) -> dict[str, float]:
         return {name: total_us * number / samples for name, number in counted.most_common()}
 
-    return Profile(total_us, samples, per_order(layers), per_order(functions))
+    return Profile(total_us, samples, per_order(layers), per_order(functions), per_order(with_callees))
 
 
 def _layer(frames: Sequence[str]) -> str:
@@ -138,8 +142,11 @@ def _show(profile: Profile, result: Result, console: Console) -> None:
         f"{profile.samples} samples; p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms"
     )
     _table("Layers", profile.by_layer, profile.total_us, console)
-    most = dict(list(profile.by_function.items())[:FUNCTIONS_SHOWN])
-    _table(f"Functions by own time, the first {FUNCTIONS_SHOWN}", most, profile.total_us, console)
+    own = dict(list(profile.by_function.items())[:FUNCTIONS_SHOWN])
+    _table(f"Functions by own time, the first {FUNCTIONS_SHOWN}", own, profile.total_us, console)
+    # What holds nearly all of the time is the way down to the request, and says nothing.
+    inner = [(name, us) for name, us in profile.with_callees.items() if us < WAY_DOWN * profile.total_us]
+    _table(f"With what they call, the first {CALLERS_SHOWN}", dict(inner[:CALLERS_SHOWN]), profile.total_us, console)
 
 
 def _table(title: str, rows: Mapping[str, float], total_us: float, console: Console) -> None:

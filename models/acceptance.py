@@ -108,8 +108,8 @@ _CLAIM_AND_PLACE = text(
         ON CONFLICT (user_id, client_reference) WHERE client_reference IS NOT NULL DO NOTHING
         RETURNING id
     ), lines AS (
-        INSERT INTO order_items (order_id, line, sku, name, quantity, unit_price_minor)
-        SELECT placed.id, l.line, l.sku, l.name, l.quantity, l.unit_price_minor
+        INSERT INTO order_items (order_id, line, sku, name, quantity, unit_price_minor, placed_at)
+        SELECT placed.id, l.line, l.sku, l.name, l.quantity, l.unit_price_minor, asked.placed_at
         FROM placed JOIN asked ON asked.order_id = placed.id, jsonb_to_recordset(asked.lines) AS l(
             line int, sku text, name text, quantity int, unit_price_minor bigint)
     ), opened AS (
@@ -290,7 +290,7 @@ def _document(draft: _Draft, terms: Terms) -> dict[str, object]:
         "client_reference": order.client_reference,
         "metadata": order.metadata,
         "placed_at": order.placed_at,
-        "placed_on": order.placed_on.isoformat(),
+        "placed_on": order.placed_on,
         "stays": terms.policy.deadline(Status.PENDING),
         "request_id": request.request_id,
         "follow_up": follow_up.kind if follow_up else None,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, text
+from sqlalchemy import Connection, Integer, Text, Uuid, text
 
 from models import stock
 from models.documents import dumps
@@ -36,12 +36,12 @@ class Step:
 
 _LOCK = text(
     """
-    SELECT orders.id
+    SELECT orders.id, orders.version, orders.status
     FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS step(order_id uuid, version int, source text)
     JOIN orders ON orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
     ORDER BY orders.id FOR UPDATE OF orders
     """
-).columns(id=Uuid)
+).columns(id=Uuid, version=Integer, status=Text)
 
 _MOVE = text(
     """
@@ -96,10 +96,15 @@ def advance(connection: Connection, steps: Sequence[Step], policy: Policy) -> li
 
 
 def _lock(connection: Connection, steps: Sequence[Step]) -> list[Step]:
-    """The steps that still apply, their orders locked in id order so that two batches cannot deadlock."""
+    """The steps that still apply, one for each order; the orders are locked in id order, so that two batches cannot
+    deadlock. Work that was dispatched twice may stand twice, or beside its stale twin, in one batch."""
     guards = [{"order_id": step.order_id, "version": step.version, "source": step.source} for step in steps]
-    locked = set(connection.execute(_LOCK, {"steps": dumps(guards)}).scalars())
-    return [step for step in steps if step.order_id in locked]
+    locked = {(row.id, row.version, row.status) for row in connection.execute(_LOCK, {"steps": dumps(guards)})}
+    applicable: dict[UUID, Step] = {}
+    for step in steps:
+        if (step.order_id, step.version, step.source) in locked:
+            applicable.setdefault(step.order_id, step)
+    return list(applicable.values())
 
 
 def _reserve(connection: Connection, steps: Sequence[Step]) -> list[Step]:

@@ -73,6 +73,14 @@ orders = Table(
         postgresql_where=text("client_reference IS NOT NULL"),
         serves="one order per client_reference, and the list filtered by it",
     ),
+    index(
+        "ix_orders_client_reference_placed_at_id",
+        "client_reference",
+        "placed_at",
+        "id",
+        postgresql_where=text("client_reference IS NOT NULL"),
+        serves="the staff's list, filtered by client_reference; orders without one do not pay for it",
+    ),
     postgresql_with={"fillfactor": 85},
 )
 
@@ -85,7 +93,21 @@ order_items = Table(
     Column("name", Text, nullable=False, comment="as it was when the order was placed"),
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor", BigInteger, nullable=False),
+    Column(
+        "placed_at",
+        Instant,
+        nullable=False,
+        comment="its order's, which never changes: a list by sku is in the order of time",
+    ),
     CheckConstraint("quantity >= 1", name="quantity_positive"),
+    index(
+        "uq_order_items_sku_placed_at_order_id",
+        "sku",
+        "placed_at",
+        "order_id",
+        unique=True,
+        serves="the list filtered by sku, and no sku twice in one order",
+    ),
 )
 
 order_events = Table(
@@ -184,15 +206,15 @@ def get(connection: Connection, order_id: UUID, owner: UUID | None) -> Order:
 
 def with_lines(connection: Connection, found: Sequence[Order]) -> list[Order]:
     """The same orders, in the same sequence, with their lines (one statement for all of them)."""
-    query = (
-        select(order_items)
-        .where(order_items.c.order_id.in_([order.id for order in found]))
-        .order_by(order_items.c.order_id, order_items.c.line)
-    )
+    if not found:
+        return []
     lines: dict[UUID, list[Line]] = {order.id: [] for order in found}
-    for row in connection.execute(query):
-        lines[row.order_id].append(Line(row.line, row.sku, row.name, row.quantity, row.unit_price_minor))
-    return [replace(order, lines=tuple(lines[order.id])) for order in found]
+    columns = (order_items.c[name] for name in ("order_id", "line", "sku", "name", "quantity", "unit_price_minor"))
+    # One array is one statement for any number of orders; their few lines are put in order here.
+    query = select(*columns).where(order_items.c.order_id == any_(cast(list(lines), ARRAY(Uuid))))
+    for order_id, *line in connection.execute(query):
+        lines[order_id].append(Line(*line))
+    return [replace(order, lines=tuple(sorted(lines[order.id], key=lambda each: each.line))) for order in found]
 
 
 def versions(connection: Connection, order_ids: Collection[UUID]) -> Mapping[UUID, int]:

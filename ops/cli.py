@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.errors import OrderPipelineError
 from models.permissions import Role
-from ops import data_directory, doctor, migrate, ports, seed, serve, up, users
+from ops import data_directory, doctor, migrate, openapi, ports, seed, serve, up, users
 from ops.failures import LocalError
 from runtime import settings
 
@@ -102,6 +102,20 @@ def doctor_command(
 ) -> None:
     """Check this machine and the configured (or locally running) system, and say what to do about what is wrong."""
     raise typer.Exit(doctor.run(data, Console(), as_json=as_json))
+
+
+@app.command("openapi")
+def openapi_command(
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here instead of to stdout.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
+) -> None:
+    """Print the description of the HTTP API (OpenAPI 3.1). The committed one is docs/openapi.json."""
+    if check:
+        openapi.check(output or openapi.COMMITTED)
+    elif output:
+        output.write_text(openapi.text(), encoding="utf-8")
+    else:
+        typer.echo(openapi.text(), nl=False)
 
 
 def _asked_twice() -> str:

@@ -1,16 +1,16 @@
 """One structured event per line, from our code and from every library, with the ids of what is being worked on.
 
 JSON unless a person is looking at a terminal. Never a password, token, e-mail address or body (SECURITY S39): events
-are named facts with ids, not dumps of objects.
+are named facts with ids, not dumps of objects. Our own events go straight to standard error; the libraries' come
+through the standard library's logging and end in the same form.
 """
 
 import logging
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from runtime.settings import LogFormat
 
@@ -25,18 +25,14 @@ QUIET = (
 )
 
 
-# Without local variables: they hold passwords, tokens and bodies.
-_traces = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-
-
-def get(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+def get(name: str) -> structlog.typing.FilteringBoundLogger:
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(source=name)
     return logger
 
 
-def bind(**ids: Any) -> Mapping[str, Any]:
+def bind(**ids: Any) -> None:
     """Add ids (request, task) to every line this thread or asyncio task writes from now on."""
-    return structlog.contextvars.bind_contextvars(**ids)
+    structlog.contextvars.bind_contextvars(**ids)
 
 
 def clear() -> None:
@@ -46,22 +42,22 @@ def clear() -> None:
 def configure(process: str, level: str, form: LogFormat | None) -> None:
     """Send everything, ours and the libraries', to standard error in one form."""
     form = form or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        lambda _logger, _method, event: {"process": process, **event},
-    ]
+    shared = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp(process)]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        processors=[*shared, *_renderers(form)],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
+    _configure_libraries(level, [*shared, _name_source], form)
+
+
+def _configure_libraries(level: str, shared: list[Processor], form: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(form)))
+    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[drop, *_renderers(form)])
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -69,8 +65,26 @@ def configure(process: str, level: str, form: LogFormat | None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _stamp(process: str) -> Processor:
+    timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+    def stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return timestamp(logger, method, event)
+
+    return stamp
+
+
+def _name_source(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["source"] = logger.name
+    return event
+
+
 def _renderers(form: LogFormat) -> list[Processor]:
-    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if form is LogFormat.CONSOLE:
-        return [drop, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [drop, _traces, structlog.processors.JSONRenderer()]
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [_traces, structlog.processors.JSONRenderer()]
+
+
+# Without local variables: they hold passwords, tokens and bodies.
+_traces = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))

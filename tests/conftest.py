@@ -10,19 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
-from world import World
+from world import World, empty_database
 
-from models import tables
 from ops import engines, migrate, ports
-from runtime import database, logs, settings
-from runtime.database import Role
+from runtime import logs, settings
 from runtime.settings import LogFormat
 
 TEMPLATE = "template_orders"
 TEMPLATE_URL = "ORDERS_TEST_TEMPLATE_URL"
-# What a test leaves behind and the next one must not find. The rest is part of the schema, or cannot be told apart.
-KEPT_TABLES = {"legal_moves", "signing_keys", "rollup_state"}
 
 _engines = ExitStack()
 
@@ -70,10 +65,7 @@ def _clone_template(name: str) -> None:
 @pytest.fixture
 def clean_database() -> None:
     """Begin with no rows but those the schema brings."""
-    with database.transaction(Role.OWNER) as connection:
-        names = ", ".join(table.name for table in tables.metadata.sorted_tables if table.name not in KEPT_TABLES)
-        connection.execute(text(f"TRUNCATE {names}"))
-        connection.execute(text("UPDATE rollup_state SET upto = pg_current_xact_id(), as_of = now()"))
+    empty_database()
 
 
 @pytest.fixture

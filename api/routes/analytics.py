@@ -9,12 +9,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import paging, sheets
 from api.access import SeesAnalytics
+from api.aggregate_views import (
+    DayView,
+    FreshView,
+    OrdersPerDayView,
+    RevenueByUserView,
+    StatusCountsView,
+    UserRevenueView,
+)
 from api.dependencies import OurServices
 from api.forms import Currency
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
-from api.views import DayView, FreshView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
 from models import analytics, errors
 from models.analytics import Day, UserRevenue, Window
 from runtime import clock
@@ -32,10 +39,22 @@ To = Annotated[date | None, Query(alias="to", ge=EARLIEST, le=LATEST, descriptio
 OneCurrency = Annotated[Currency | None, Query()]
 
 
-def _window(services: OurServices, first: From = None, last: To = None) -> Window:
-    last = last or (clock.business_day(clock.now(), services.settings.zone) if first is None else _end_after(first))
-    first = first or last - timedelta(days=WINDOW_DAYS_DEFAULT - 1)
-    _open_window(first, last)
+async def _open_window(first: From = None, last: To = None) -> Window:
+    """Days as given; an end that is not given is open."""
+    if first is not None and last is not None and first > last:
+        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
+    return Window(first, last)
+
+
+OpenWindow = Annotated[Window, Depends(_open_window)]
+
+
+async def _window(services: OurServices, given: OpenWindow) -> Window:
+    """A bounded window: what is not given is chosen so that it has 30 days, today being the last one."""
+    first, last = given.first, given.last
+    days = timedelta(days=WINDOW_DAYS_DEFAULT - 1)
+    last = last or (first + days if first else clock.business_day(clock.now(), services.settings.zone))
+    first = first or last - days
     if (last - first).days >= WINDOW_DAYS_MAX:
         raise errors.InvalidRequest(
             flaws=[errors.Flaw("from", "window", f"The window is longer than {WINDOW_DAYS_MAX} days.")]
@@ -43,18 +62,7 @@ def _window(services: OurServices, first: From = None, last: To = None) -> Windo
     return Window(first, last)
 
 
-def _end_after(first: date) -> date:
-    return first + timedelta(days=WINDOW_DAYS_DEFAULT - 1)
-
-
-def _open_window(first: From = None, last: To = None) -> Window:
-    if first is not None and last is not None and first > last:
-        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
-    return Window(first, last)
-
-
 OneWindow = Annotated[Window, Depends(_window)]
-OpenWindow = Annotated[Window, Depends(_open_window)]
 
 
 @router.get("/orders-per-day", responses={200: {"content": {"text/csv": {}}}}, response_model=OrdersPerDayView)

@@ -11,7 +11,7 @@ from api.dependencies import IdempotencyKey, OurServices
 from api.forms import BatchForm
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
-from api.routes.orders import request_of
+from api.routes.place_order import request_of
 from api.views import BatchView
 from models import acceptance, errors
 from models.acceptance import Answer

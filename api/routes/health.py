@@ -1,9 +1,9 @@
 """Whether this process lives, and whether it can serve."""
 
 import asyncio
-from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Literal
 
 from fastapi import APIRouter
 from redis.asyncio import Redis
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from api.access import Public
 from api.dependencies import OurServices
 from api.services import Services
+from api.views import View
 from models import migrations
 
 router = APIRouter(prefix="/health", tags=["health"], dependencies=[Public])
@@ -29,21 +30,45 @@ class Check(StrEnum):
     DEGRADED = "degraded"
 
 
+class LivenessView(View):
+    status: Literal["ok"] = "ok"
+
+
+class ChecksView(View):
+    database: Check
+    migrations: Check
+    broker: Check
+
+
+class ReadinessView(View):
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: ChecksView
+
+
 @router.get("/liveness")
-async def liveness() -> dict[str, str]:
+async def liveness() -> LivenessView:
     """This process answers. No database, no broker."""
-    return {"status": "ok"}
+    return LivenessView()
 
 
-@router.get("/readiness", responses={503: {"description": "not ready; `checks` say why"}})
+@router.get(
+    "/readiness",
+    responses={
+        200: {"model": ReadinessView},
+        503: {"model": ReadinessView, "description": "not ready; `checks` say why"},
+    },
+)
 async def readiness(services: OurServices) -> JSONResponse:
     """Whether orders can be accepted. A lost broker delays work and loses none of it: degraded, and still ready."""
     (database, schema), broker = await asyncio.gather(_database(services), _broker(services))
-    checks: Mapping[str, Check] = {"database": database, "migrations": schema, "broker": broker}
-    is_ready = database is Check.OK and schema is Check.OK
-    status = ("degraded" if broker is not Check.OK else "ok") if is_ready else "unavailable"
-    code = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse({"status": status, "checks": checks}, code)
+    checks = ChecksView(database=database, migrations=schema, broker=broker)
+    if not (database is Check.OK and schema is Check.OK):
+        return _json(ReadinessView(status="unavailable", checks=checks), HTTPStatus.SERVICE_UNAVAILABLE)
+    return _json(ReadinessView(status="degraded" if broker is not Check.OK else "ok", checks=checks), HTTPStatus.OK)
+
+
+def _json(view: ReadinessView, status: HTTPStatus) -> JSONResponse:
+    return JSONResponse(view.model_dump(mode="json"), status)
 
 
 async def _database(services: Services) -> tuple[Check, Check]:

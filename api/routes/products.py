@@ -38,12 +38,17 @@ async def list_products(
 
 @router.get("/{sku}", responses=refusals(errors.NotFound))
 async def get_product(caller: SeesProducts, sku: SkuInPath, services: OurServices) -> ProductView:
+    """One product, whether it is for sale or not."""
     return ProductView.of(await services.database.run(products.get, sku))
 
 
 @router.put("/{sku}", responses=refusals(errors.Conflict) | {201: {"model": ProductView}})
 async def put_product(
-    caller: WritesProducts, sku: Annotated[Sku, Path()], form: ProductForm, services: OurServices, response: Response
+    caller: WritesProducts,
+    sku: Annotated[Sku, Path(description="the product's `sku`")],
+    form: ProductForm,
+    services: OurServices,
+    response: Response,
 ) -> ProductView:
     """Create or replace a product. Prices of orders that are placed already do not change."""
     product, is_new = await services.database.run(products.put, Product(sku=sku, reserved=0, **form.model_dump()))

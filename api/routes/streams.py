@@ -37,7 +37,7 @@ RETRY_MILLISECONDS = 1000
         204: {"description": "everything was sent already, and nothing will follow: do not reconnect"},
     },
 )
-async def stream(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
+async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
     """Every event of an order, those that happened first; ends when the order has reached a final status."""
     # Asked here, before the answer begins: a refusal can still be a refusal.
     happened = await services.database.run(orders.events_of, order_id, visible_to(caller))

@@ -26,7 +26,7 @@ MAY_REFUSE = (
 )
 
 
-def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wish:
+async def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wish:
     return Wish(
         to=form.to,
         actor=acting_as(caller),
@@ -43,7 +43,7 @@ def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wis
     status_code=202,
     responses={**refusals(*MAY_REFUSE), 202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}},
 )
-async def ask(
+async def request_transition(
     caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
 ) -> Response:
     """Ask for a transition. With `Prefer: wait=N` the answer comes when it was applied or refused."""

@@ -14,7 +14,7 @@ router = APIRouter(tags=["users"], route_class=JsonRoute)
 
 
 @router.get("/v1/users/me")
-async def me(caller: SeesAccount, services: OurServices) -> UserView:
+async def get_me(caller: SeesAccount, services: OurServices) -> UserView:
     """Who I am."""
     user = await services.database.run(users.by_id, caller.id)
     if user is None:
@@ -23,7 +23,7 @@ async def me(caller: SeesAccount, services: OurServices) -> UserView:
 
 
 @router.get("/.well-known/jwks.json", dependencies=[Public])
-async def jwks(services: OurServices) -> dict[str, list[dict[str, str]]]:
+async def get_keys(services: OurServices) -> dict[str, list[dict[str, str]]]:
     """The public keys that verify our access tokens (RFC 7517, RFC 8037)."""
     return {
         "keys": [

@@ -1,14 +1,15 @@
 """What happens at the same moment: real threads, real transactions, and an invariant that must survive them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
-from threading import Barrier
-from typing import TypeVar
+from uuid import UUID
 
+from at_once import at_once
 from world import World
 
-from models import transition_requests
+from models import errors, transition_requests
 from models.acceptance import Answer, Outcome, Request
 from models.advance import Step
 from models.lifecycle import Actor, Status
@@ -18,19 +19,8 @@ from runtime.database import Role
 from workers.app import app
 
 ROUNDS = 40
-T = TypeVar("T")
-
-
-def at_once(*acts: Callable[[], T]) -> list[T]:
-    """Do all of these at the same moment, each in a thread of its own."""
-    barrier = Barrier(len(acts))
-
-    def start(act: Callable[[], T]) -> T:
-        barrier.wait()
-        return act()
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return list(threads.map(start, acts))
+# For the races that clients can start themselves.
+MANY_ROUNDS = 200
 
 
 def accept(world: World, request: Request) -> Outcome:
@@ -39,24 +29,39 @@ def accept(world: World, request: Request) -> Outcome:
 
 def test_one_key_makes_one_order_however_many_ask_at_once(world: World) -> None:
     bowl, user = world.product(), world.user()
-    for _ in range(ROUNDS):
+    for _ in range(MANY_ROUNDS):
         request = world.request(user, {bowl.sku: 1})
-        outcomes = at_once(*[partial(accept, world, request)] * 5)
+        outcomes = at_once(*[partial(accept, world, request)] * 4)
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-        assert len(answers) == 5
+        assert len(answers) == 4
         assert len({answer.body for answer in answers}) == 1
         assert [answer.replayed for answer in answers].count(False) == 1
-    assert len(world.orders()) == ROUNDS
+    assert len(world.orders()) == MANY_ROUNDS
+
+
+def test_one_key_with_two_bodies_makes_the_order_of_one_and_refuses_the_other(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    for _ in range(MANY_ROUNDS):
+        one = world.request(user, {bowl.sku: 1})
+        other = replace(world.request(user, {bowl.sku: 2}), key=one.key)
+        outcomes = at_once(*[partial(accept, world, request) for request in (one, other, one, other)])
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, errors.IdempotencyKeyReused)]
+        assert (len(answers), len(refusals)) == (2, 2)
+        assert len({answer.body for answer in answers}) == 1
+        assert sorted(answer.replayed for answer in answers) == [False, True]
+        assert [isinstance(outcome, Answer) for outcome in outcomes] in ([True, False] * 2, [False, True] * 2)
+    assert len(world.orders()) == MANY_ROUNDS
 
 
 def test_one_reference_makes_one_order_however_many_keys_ask_at_once(world: World) -> None:
     bowl, user = world.product(), world.user()
-    for number in range(ROUNDS):
-        requests = [world.request(user, {bowl.sku: 1}, client_reference=f"ref-{number}") for _ in range(4)]
+    for number in range(MANY_ROUNDS):
+        requests = [world.request(user, {bowl.sku: 1}, client_reference=f"ref-{number}") for _ in range(3)]
         outcomes = at_once(*[partial(accept, world, request) for request in requests])
         statuses = sorted(outcome.status for outcome in outcomes if isinstance(outcome, Answer))
-        assert statuses == [201, 409, 409, 409]
-    assert len(world.orders()) == ROUNDS
+        assert statuses == [201, 409, 409]
+    assert len(world.orders()) == MANY_ROUNDS
 
 
 def test_batches_with_the_same_keys_in_other_sequences_do_not_deadlock(world: World) -> None:
@@ -68,22 +73,61 @@ def test_batches_with_the_same_keys_in_other_sequences_do_not_deadlock(world: Wo
     assert len(world.orders()) == 10 * ROUNDS
 
 
-def test_a_cancellation_and_the_confirmation_meet_and_exactly_one_way_is_taken(world: World) -> None:
-    bowl, user = world.product(), world.user()
-    for _ in range(ROUNDS):
-        order = world.place(user, {bowl.sku: 1})
-        wish = Wish(Status.CANCELLED, Actor.OWNER, user.id)
-        with database.transaction(Role.API) as connection:
-            transition_requests.ask(connection, order.id, user.id, wish)
-        due = {row.kind: row.id for row in world.due()}
-        at_once(
-            partial(app.tasks["orders.confirm"], [due["orders.confirm"]]),
-            partial(app.tasks["orders.transition"], [due["orders.transition"]]),
-        )
-        assert world.journey(order.id) in (["pending", "cancelled"], ["pending", "confirmed", "cancelled"])
-        world.work_until_idle()
-        assert world.status(order.id) is Status.CANCELLED
+def place_many(world: World, sku: str, *kinds: str) -> list[UUID]:
+    """Orders of one piece each, brought on their way by these kinds of work."""
+    user = world.user()
+    outcomes = world.accept(*[world.request(user, {sku: 1}) for _ in range(MANY_ROUNDS)])
+    for kind in kinds:
+        world.work(kind)
+    return [outcome.order_id for outcome in outcomes if isinstance(outcome, Answer) and outcome.order_id]
+
+
+def ask_to_cancel(world: World, orders: Sequence[UUID], actor: Actor) -> None:
+    with database.transaction(Role.API) as connection:
+        for order in orders:
+            wish = Wish(Status.CANCELLED, actor, world.order(order).user_id, reason="changed my mind")
+            transition_requests.ask(connection, order, None, wish)
+
+
+def meet(world: World, order: UUID, kind: str) -> None:
+    """The work of this kind and the wish for a cancellation come to two workers at the same moment."""
+    rows = world.sql("SELECT kind, id FROM outbox WHERE order_id = :id", id=order)
+    due = {row.kind: row.id for row in rows}
+    at_once(*[partial(app.tasks[each], [due[each]]) for each in (kind, "orders.transition")])
+
+
+def outcome_of_wish(world: World, order: UUID) -> str:
+    [row] = world.sql("SELECT state, refusal FROM transition_requests WHERE order_id = :id", id=order)
+    return str(row.refusal or row.state)
+
+
+def test_a_cancellation_and_the_confirmation_meet_and_the_order_is_cancelled_either_way(world: World) -> None:
+    bowl = world.product()
+    orders = place_many(world, bowl.sku)
+    ask_to_cancel(world, orders, Actor.OWNER)
+    for order in orders:
+        meet(world, order, "orders.confirm")
+        assert world.journey(order) in (["pending", "cancelled"], ["pending", "confirmed", "cancelled"])
+        assert outcome_of_wish(world, order) == "applied"
     assert world.stock(bowl.sku) == (1_000_000, 0)
+    world.work_until_idle()
+    assert {world.status(order) for order in orders} == {Status.CANCELLED}
+
+
+def test_a_cancellation_and_the_shipping_meet_and_exactly_one_way_is_taken(world: World) -> None:
+    bowl = world.product()
+    orders = place_many(world, bowl.sku, "orders.confirm", "orders.process")
+    ask_to_cancel(world, orders, Actor.STAFF)
+    shipped = 0
+    for order in orders:
+        meet(world, order, "orders.ship")
+        way, outcome = world.journey(order)[3:], outcome_of_wish(world, order)
+        assert (way, outcome) in ((["cancelled"], "applied"), (["shipped"], "invalid_transition"))
+        shipped += way == ["shipped"]
+    assert world.stock(bowl.sku) == (1_000_000 - shipped, 0)
+    world.work_until_idle()
+    ends = [world.status(order) for order in orders]
+    assert (ends.count(Status.DELIVERED), ends.count(Status.CANCELLED)) == (shipped, MANY_ROUNDS - shipped)
 
 
 def test_one_message_delivered_to_five_workers_at_once_has_one_effect(world: World) -> None:

@@ -5,50 +5,53 @@ Authorization header and body into the log; SQLAlchemy's messages quote the para
 first constraint that was violated wrote what the client had sent. Both are off now (SECURITY S39).
 """
 
-import io
-import logging
-from collections.abc import Iterator
+import subprocess
+import sys
 
 import pytest
-import sqlalchemy
-from sqlalchemy import text
 
-from runtime import database, logs
 from runtime.settings import LogFormat
 
 CANARY = "canary-4711"
 
-
-@pytest.fixture(params=LogFormat)
-def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What a process with this log format writes."""
-    logs.configure("test", "INFO", request.param)
-    [handler] = logging.getLogger().handlers
-    assert isinstance(handler, logging.StreamHandler)
-    stream = io.StringIO()
-    handler.setStream(stream)
-    yield stream
-    logs.configure("tests", "CRITICAL", LogFormat.JSON)
+FAILING_CODE = """
+def fail_with(secret):
+    raise ZeroDivisionError(len(secret))
+fail_with(sys.argv[2])
+"""
+FAILING_STATEMENT = """
+with database.transaction() as connection:
+    connection.execute(text("SELECT 1 / length(substr(:secret, 1, 0))"), {"secret": sys.argv[2]})
+"""
 
 
-def fail_with(secret: str) -> None:
-    raise ZeroDivisionError(f"{len(secret)}")
+def logged(failure: str, form: LogFormat) -> str:
+    """What a process with this log format writes when this fails."""
+    body = failure.strip().replace("\n", "\n    ")
+    script = f"""
+import sys
+from sqlalchemy import text
+from runtime import database, logs
+from runtime.settings import LogFormat
+logs.configure("test", "INFO", LogFormat(sys.argv[1]))
+try:
+    {body}
+except Exception as error:
+    logs.get("test").error("unexpected error", exc_info=error)
+"""
+    done = subprocess.run([sys.executable, "-c", script, form, CANARY], capture_output=True, text=True, check=True)
+    return done.stderr
 
 
-def test_a_logged_exception_says_where_and_not_with_what(written: io.StringIO) -> None:
-    try:
-        fail_with(CANARY)
-    except ZeroDivisionError as error:
-        logs.get("test").error("unexpected error", exc_info=error)
-    assert "fail_with" in written.getvalue()
-    assert CANARY not in written.getvalue()
+@pytest.mark.parametrize("form", LogFormat)
+def test_a_logged_exception_says_where_and_not_with_what(form: LogFormat) -> None:
+    said = logged(FAILING_CODE, form)
+    assert "fail_with" in said
+    assert CANARY not in said
 
 
-def test_a_logged_database_error_names_the_statement_and_not_its_parameters(written: io.StringIO) -> None:
-    try:
-        with database.transaction() as connection:
-            connection.execute(text("SELECT 1 / length(substr(:secret, 1, 0))"), {"secret": CANARY})
-    except sqlalchemy.exc.DBAPIError as error:
-        logs.get("test").error("unexpected error", exc_info=error)
-    assert "division by zero" in written.getvalue()
-    assert CANARY not in written.getvalue()
+@pytest.mark.parametrize("form", LogFormat)
+def test_a_logged_database_error_names_the_statement_and_not_its_parameters(form: LogFormat) -> None:
+    said = logged(FAILING_STATEMENT, form)
+    assert "division by zero" in said
+    assert CANARY not in said

@@ -1,0 +1,167 @@
+"""One example for every request and every answer, by operation. All of them tell of one order (`api/demo_order.py`)."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from api import demo_order as demo
+from api import exports, problems, sheets
+from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from api.views import (
+    BatchItemView,
+    BatchView,
+    EventView,
+    FeedEventView,
+    OrderView,
+    PageView,
+    ProductView,
+    TokensView,
+    UserView,
+    View,
+)
+from models import errors
+from models.lifecycle import Status
+from models.permissions import Role
+from models.transition_requests import RequestState
+
+EMAIL = "clara@example.com"
+PASSWORD = "two bowls and one kettle"
+REFRESH_TOKEN = "b7Qm2Vt0cX9dLr4sKz8wYp1nHf6jGa3e"
+ACCESS_TOKEN = "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTljYWRjOCJ9.c2lnbmF0dXJl"
+CURSOR = "WyIyMDI2LTAzLTAyIl0.5yZ0m3QkVt0cX9dL"
+AS_OF = demo.at("2026-03-06T08:00:00")
+DAY = date(2026, 3, 2)
+
+_ITEMS = [{"sku": line.sku, "quantity": line.quantity} for line in demo.LINES]
+_BOWL = ProductView(
+    sku="BOWL-OAK", name="Oak bowl", price_minor=4200, currency="EUR", available=250, active=True
+).model_dump(mode="json")
+_USER = UserView(
+    id=demo.USER_ID,
+    email=EMAIL,
+    name="Clara Baumgartner",
+    role=Role.CUSTOMER,
+    created_at=demo.at("2026-03-02T09:02:11.087"),
+)
+_TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
+_DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
+_FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
+_EVENTS = [EventView.of(event) for event in demo.EVENTS]
+_CHECKS = {"database": "ok", "migrations": "ok", "broker": "ok"}
+
+PARAMETERS: Mapping[str, object] = {
+    "Idempotency-Key": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    "If-Match": '"v3"',
+    "If-None-Match": '"v1"',
+    "Last-Event-ID": "2",
+    "Prefer": "wait=10",
+    "order_id": str(demo.ORDER_ID),
+    "transition_id": str(demo.TRANSITION_ID),
+    "sku": "BOWL-OAK",
+    "status": "pending,confirmed",
+    "client_reference": demo.REFERENCE,
+    "from": "2026-03-01",
+    "to": "2026-03-31",
+    "currency": "EUR",
+}
+
+REQUESTS: Mapping[str, object] = {
+    "register": {"email": EMAIL, "password": PASSWORD, "name": _USER.name},
+    "login": {"email": EMAIL, "password": PASSWORD},
+    "refresh": {"refresh_token": REFRESH_TOKEN},
+    "logout": {"refresh_token": REFRESH_TOKEN},
+    "put_product": {"name": "Oak bowl", "price_minor": 4200, "currency": "EUR", "on_hand": 250, "active": True},
+    "place_order": {"items": _ITEMS, "client_reference": demo.REFERENCE, "metadata": {"gift": "yes"}},
+    "place_orders": {
+        "orders": [
+            {
+                "item_reference": "row-1",
+                "items": _ITEMS,
+                "client_reference": demo.REFERENCE,
+                "metadata": {"gift": "yes"},
+            },
+            {"item_reference": "row-2", "items": [{"sku": "NO-SUCH-THING", "quantity": 1}]},
+        ]
+    },
+    "request_transition": {"to": Status.SHIPPED, "tracking_number": demo.TRACKING_NUMBER},
+}
+
+
+def problem(kind: type[errors.OrderPipelineError]) -> dict[str, Any]:
+    """The problem document of a refusal."""
+    document: dict[str, Any] = json.loads(problems.document(demo.refusal(kind), demo.REQUEST_ID))
+    return document
+
+
+_BATCH = BatchView(
+    data=[
+        BatchItemView(item_reference="row-1", status=201, order=demo.order(1)),
+        BatchItemView(item_reference="row-2", status=422, problem=problem(errors.UnknownProduct)),
+    ]
+)
+
+# JSON answers by operation and status.
+ANSWERS: Mapping[tuple[str, str], object] = {
+    ("liveness", "200"): {"status": "ok"},
+    ("readiness", "200"): {"status": "ok", "checks": _CHECKS},
+    ("readiness", "503"): {"status": "unavailable", "checks": _CHECKS | {"database": "failed", "migrations": "failed"}},
+    ("register", "201"): _USER,
+    ("login", "200"): _TOKENS,
+    ("refresh", "200"): _TOKENS,
+    ("get_me", "200"): _USER,
+    ("get_keys", "200"): {
+        "keys": [
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "use": "sig",
+                "alg": "EdDSA",
+                "kid": "1",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            }
+        ]
+    },
+    ("list_products", "200"): {"data": [_BOWL], "has_more": True, "next_cursor": CURSOR},
+    ("get_product", "200"): _BOWL,
+    ("put_product", "200"): _BOWL,
+    ("put_product", "201"): _BOWL,
+    ("place_order", "201"): demo.order(1),
+    ("place_orders", "207"): _BATCH.model_dump(mode="json", exclude_none=False),
+    ("get_order", "200"): demo.order(4),
+    ("list_orders", "200"): PageView[OrderView](data=[demo.order(4)], has_more=False, next_cursor=None),
+    ("get_events", "200"): {"data": [event.model_dump(mode="json") for event in _EVENTS]},
+    ("order_events", "200"): PageView[FeedEventView](
+        data=[FeedEventView.of(event) for event in demo.EVENTS], has_more=False, next_cursor=CURSOR
+    ),
+    ("request_transition", "202"): demo.transition(RequestState.PENDING),
+    ("request_transition", "200"): demo.transition(RequestState.APPLIED),
+    ("get_transition", "200"): demo.transition(RequestState.APPLIED),
+    ("orders_per_day", "200"): OrdersPerDayView(data=[_DAY], **_FRESH),
+    ("revenue_by_user", "200"): RevenueByUserView(
+        data=[UserRevenueView(user_id=demo.USER_ID, currency="EUR", orders=1, revenue_minor=_DAY.revenue_minor)],
+        has_more=False,
+        next_cursor=None,
+        **_FRESH,
+    ),
+    ("status_counts", "200"): StatusCountsView(
+        data={status: int(status is Status.DELIVERED) for status in Status}, **_FRESH
+    ),
+}
+# Answers that are not JSON, by operation and media type.
+TEXTS: Mapping[tuple[str, str], str] = {
+    ("orders_per_day", "text/csv"): sheets.header(list(DayView.model_fields))
+    + sheets.rows(list(DayView.model_fields), [_DAY.model_dump(mode="json")]),
+    ("list_orders", exports.NDJSON): exports.lines([demo.record(4)]),
+    ("list_orders", exports.CSV): sheets.header(exports.COLUMNS) + exports.sheet([demo.record(4)]),
+    ("stream_order", "text/event-stream"): "retry: 1000\n\n"
+    + "".join(f"id: {each.version}\nevent: {each.to_status}\ndata: {each.model_dump_json()}\n\n" for each in _EVENTS),
+}
+
+
+def answer(operation_id: str, status: str, media_type: str) -> object:
+    """What is answered; None where there is no example."""
+    if media_type != "application/json":
+        return TEXTS.get((operation_id, media_type))
+    found = ANSWERS.get((operation_id, status))
+    return found.model_dump(mode="json") if isinstance(found, View) else found

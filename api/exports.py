@@ -1,0 +1,98 @@
+"""The whole list of orders as one stream: NDJSON, or CSV for spreadsheets, with never more than a page in memory.
+
+Every page is a transaction of its own, so that a slow reader holds nothing open. What ends before the list does is cut
+off and not closed: without the last chunk (RFC 9112, section 7.1) a client can tell it from a complete list.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import Response
+from starlette.responses import StreamingResponse
+
+from api import sheets
+from api.views import OrderView, order_body
+from models import errors
+from models.orders import Order
+from runtime import shutdown
+
+JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
+WILDCARDS = frozenset({"*/*", "application/*"})
+ORDERS_PER_PAGE = 100
+COLUMNS = (
+    "id",
+    "number",
+    "status",
+    "version",
+    "currency",
+    "total_minor",
+    "lines",
+    "client_reference",
+    "tracking_number",
+    "placed_at",
+    "updated_at",
+)
+RESPONSES: Mapping[str, Any] = {
+    NDJSON: {"schema": {"type": "string", "description": "the whole list, one order a line"}},
+    CSV: {"schema": {"type": "string", "description": f"the whole list, with the columns {', '.join(COLUMNS)}"}},
+}
+
+Read = Callable[[Order | None], Awaitable[Sequence[Order]]]
+
+
+def wanted(accept: str) -> str:
+    """The media type to answer with: the one of highest quality among those that are named (RFC 9110, section 12.5.1).
+
+    JSON is the answer to a wildcard, to a draw, and to whatever we do not have.
+    """
+    qualities: dict[str, float] = {}
+    for each in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in each.split(";"))
+        qualities["*" if name in WILDCARDS else name] = _quality(parameters)
+    best = max((NDJSON, CSV), key=lambda kind: qualities.get(kind, 0.0))
+    quality = qualities.get(best, 0.0)
+    json_wins = qualities.get(JSON, 0.0) >= quality or (JSON not in qualities and qualities.get("*", 0.0) > quality)
+    return JSON if json_wins else best
+
+
+def _quality(parameters: Sequence[str]) -> float:
+    spelled = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    try:
+        return float(spelled)
+    except ValueError:
+        return 0.0
+
+
+async def stream(media_type: str, read: Read) -> Response:
+    """The list that `read` gives page by page, each behind the last order of the one before.
+
+    The first page is read here, before the answer begins: a refusal can still be a refusal.
+    """
+    first = await read(None)
+    spell = sheet if media_type == CSV else lines
+    opening = sheets.header(COLUMNS) if media_type == CSV else ""
+    content = _pages(first, read, spell, opening)
+    return StreamingResponse(content, media_type=sheets.MEDIA_TYPE if media_type == CSV else NDJSON)
+
+
+async def _pages(
+    page: Sequence[Order], read: Read, spell: Callable[[Sequence[Order]], str], opening: str
+) -> AsyncIterator[str]:
+    yield opening + spell(page)
+    while len(page) == ORDERS_PER_PAGE:
+        if shutdown.has_begun():
+            raise errors.Unavailable
+        page = await read(page[-1])
+        yield spell(page)
+
+
+def lines(page: Sequence[Order]) -> str:
+    """One order a line, each as `GET /v1/orders/{id}` answers it."""
+    return "".join(f"{order_body(order).decode()}\n" for order in page)
+
+
+def sheet(page: Sequence[Order]) -> str:
+    """One order a row."""
+    return sheets.rows(
+        COLUMNS, (OrderView.of(order).model_dump(mode="json") | {"lines": len(order.lines)} for order in page)
+    )
