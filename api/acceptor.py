@@ -8,12 +8,15 @@ from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
 from runtime import database
 
+# At some thousand orders a second, who stands at the end of this queue still gets an answer within a second.
+WAITING_MAX = 2048
+
 
 class Acceptor:
-    def __init__(self, ours: Database, terms: Terms) -> None:
+    def __init__(self, ours: Database, terms: Terms, waiting_max: int = WAITING_MAX) -> None:
         self._database = ours
         self._terms = terms
-        self._group = GroupCommit(self._write, database.is_unavailable)
+        self._group = GroupCommit(self._write, database.is_unavailable, waiting_max=waiting_max)
 
     async def accept(self, request: Request) -> Answer:
         """The answer to a request, durable when this returns.

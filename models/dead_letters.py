@@ -11,6 +11,7 @@ from models.advance import Step, advance
 from models.lifecycle import BY_ENDS, Policy, Status
 from models.metadata import Instant, enumeration, index, metadata
 from models.orders import orders
+from models.transition_requests import KIND as TRANSITION_KIND
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
@@ -44,18 +45,31 @@ _BURY = text(
     INSERT INTO dead_letters
         (kind, order_id, expected_version, request_id, error, traceback, attempts, first_at, last_at)
     SELECT kind, order_id, expected_version, request_id, :error, :traceback, attempts, created_at, now() FROM dead
-    RETURNING order_id
+    RETURNING order_id, kind
     """
 ).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+
+# Who asked for a transition, and may be waiting for it, is told that nobody will get to it.
+_REFUSE = text(
+    """
+    UPDATE transition_requests SET state = 'refused', refusal = :refusal, resolved_at = now()
+    WHERE order_id = ANY(:order_ids) AND state = 'pending'
+    """
+).bindparams(bindparam("order_ids", type_=ARRAY(Uuid)))
 
 
 def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str | None, policy: Policy) -> None:
     """Turn outbox rows into dead letters, and their orders, where the lifecycle has the move, into failed ones.
 
-    An order that cannot even fail (its stock contradicts it, say) stays as it is; the letter stands for it.
+    A transition that was asked for is refused. An order that cannot even fail (its stock contradicts it, say) stays as
+    it is; the letter stands for it.
     """
     values = {"ids": list(ids), "error": error, "traceback": traceback}
-    order_ids = [row.order_id for row in connection.execute(_BURY, values) if row.order_id is not None]
+    dead = connection.execute(_BURY, values).all()
+    order_ids = [row.order_id for row in dead if row.order_id is not None]
+    asked_for = [row.order_id for row in dead if row.kind == TRANSITION_KIND]
+    if asked_for:
+        connection.execute(_REFUSE, {"order_ids": asked_for, "refusal": ATTEMPTS_EXHAUSTED})
     found = connection.execute(
         select(orders.c.id, orders.c.version, orders.c.status).where(orders.c.id.in_(order_ids))
     ).all()

@@ -1,6 +1,8 @@
 """End-to-end tests share one running system; those that ask for `system` run one after the other."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from running_system import RunningSystem, running
@@ -9,8 +11,10 @@ from ops import ports
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    # A short lease, so that what a killed worker held comes back within a test's patience.
-    port = str(ports.free())
-    with running(tmp_path_factory.mktemp("system"), "--port", port, "--api-workers", "2", LEASE="5") as started:
-        yield started
+def system() -> Iterator[RunningSystem]:
+    # Not pytest's own directory: another run of pytest would shut PostgreSQL's user out of it.
+    with tempfile.TemporaryDirectory(prefix="orders-system-") as directory:
+        # A short lease, so that what a killed worker held comes back within a test's patience.
+        options = ("--port", str(ports.free()), "--api-workers", "2")
+        with running(Path(directory), *options, LEASE="5") as started:
+            yield started

@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 from world import World
 
-from models import outbox
-from models.lifecycle import Status
+from models import outbox, transition_requests
+from models.lifecycle import Actor, Status
+from models.transition_requests import Wish
 from runtime import database, settings
+from runtime.database import Role
 from workers.app import app
 
 
@@ -73,6 +75,22 @@ def test_an_order_that_cannot_even_fail_still_gets_its_dead_letter(world: World,
     world.work("orders.ship")
     assert world.sql("SELECT order_id FROM dead_letters")[0][0] == bad
     assert world.status(bad) is Status.PROCESSING
+
+
+def test_a_transition_that_nobody_gets_to_is_refused(world: World, broken: str) -> None:
+    [bad] = bring_to_shipping(world, 1, broken)
+    clerk = world.user()
+    world.sql("DELETE FROM outbox")
+    wish = Wish(Status.SHIPPED, Actor.STAFF, clerk.id, tracking_number="T")
+    with database.transaction(Role.API) as connection:
+        _, asked = transition_requests.ask(connection, bad, None, wish)
+    break_stock(world, broken)
+    world.sql("UPDATE outbox SET attempts = 7")
+    world.work("orders.transition")
+    [request] = world.sql("SELECT id, state, refusal FROM transition_requests")
+    assert asked is not None
+    assert tuple(request) == (asked.id, "refused", "attempts_exhausted")
+    assert world.status(bad) is Status.FAILED
 
 
 def test_each_attempt_waits_twice_as_long_and_never_longer_than_five_minutes(world: World) -> None:

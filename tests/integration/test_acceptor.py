@@ -1,0 +1,103 @@
+"""The acceptor on the real database: neighbours in a batch, a full queue, and an orderly end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from world import World
+
+from api.acceptor import Acceptor
+from api.database import Database
+from models import errors
+from models.acceptance import Answer
+from runtime import database, settings
+from runtime.database import Role
+
+
+@asynccontextmanager
+async def opened(world: World, **options: int) -> AsyncIterator[Acceptor]:
+    engine = database.async_engine(settings.current(), Role.API)
+    acceptor = Acceptor(Database(engine), world.terms, **options)
+    yield acceptor
+    await acceptor.close()
+    await engine.dispose()
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def test_a_row_that_postgresql_refuses_does_not_fail_its_neighbours(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    good = [world.request(user, {bowl.sku: 1}) for _ in range(20)]
+    bad = replace(world.request(user, {bowl.sku: 1}), user_id=uuid4())  # nobody: the foreign key refuses
+
+    async def test() -> None:
+        async with opened(world) as acceptor:
+            asked = [acceptor.accept(request) for request in (*good[:10], bad, *good[10:])]
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(outcomes.pop(10), IntegrityError)
+        assert all(isinstance(outcome, Answer) and outcome.status == 201 for outcome in outcomes)
+
+    run(test)
+    assert len(world.orders()) == 20
+
+
+def test_when_too_many_wait_the_next_is_refused_and_nothing_of_it_is_written(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    requests = [world.request(user, {bowl.sku: 1}) for _ in range(6)]
+
+    async def test() -> None:
+        async with opened(world, waiting_max=3) as acceptor:
+            with database.transaction(Role.OWNER) as holder:
+                holder.exec_driver_sql("LOCK TABLE products IN ACCESS EXCLUSIVE MODE")
+                writing = [asyncio.create_task(acceptor.accept(request)) for request in requests[:2]]
+                await asyncio.sleep(0.2)  # both writers stand before the lock
+                waiting = [asyncio.create_task(acceptor.accept(request)) for request in requests[2:5]]
+                await asyncio.sleep(0)
+                with pytest.raises(errors.Unavailable):
+                    await acceptor.accept(requests[5])
+            assert all(answer.status == 201 for answer in await asyncio.gather(*writing, *waiting))
+
+    run(test)
+    assert len(world.orders()) == 5
+
+
+def test_closing_answers_what_was_taken_and_refuses_what_comes_later(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    requests = [world.request(user, {bowl.sku: 1}) for _ in range(200)]
+
+    async def test() -> None:
+        async with opened(world) as acceptor:
+            taken = [asyncio.create_task(acceptor.accept(request)) for request in requests[:199]]
+            await asyncio.sleep(0)
+            await acceptor.close()
+            assert all(task.result().status == 201 for task in taken)
+            with pytest.raises(errors.Unavailable):
+                await acceptor.accept(requests[199])
+
+    run(test)
+    assert len(world.orders()) == 199
+
+
+def test_a_client_that_hangs_up_changes_nothing_for_the_others(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    requests = [world.request(user, {bowl.sku: 1}) for _ in range(60)]
+
+    async def test() -> None:
+        async with opened(world) as acceptor:
+            tasks = [asyncio.create_task(acceptor.accept(request)) for request in requests]
+            await asyncio.sleep(0.001)
+            for task in tasks[::3]:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        stayed = [outcome for number, outcome in enumerate(outcomes) if number % 3]
+        assert all(isinstance(outcome, Answer) and outcome.status == 201 for outcome in stayed)
+
+    run(test)
+    assert 40 <= len(world.orders()) <= 60
