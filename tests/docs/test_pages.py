@@ -1,5 +1,6 @@
 """What README.md and docs/ say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import yaml
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from benchmarks import __main__ as bench
 from models import tables
 from ops import cli, diagrams
 from runtime import database, settings
@@ -23,7 +25,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-PLACES = ("api", "docs", "models", "ops", "runtime", "schedules", "tests", "workers")
+PLACES = ("api", "benchmarks", "docs", "models", "ops", "runtime", "schedules", "tests", "workers")
 FILE = re.compile(rf"(?:{'|'.join(PLACES)})/[\w./-]*\w|[\w.-]+\.(?:toml|lock|yml)|Dockerfile|Makefile")
 
 # Blocks of several commands that are run as they stand, by their first line, and the test that runs them.
@@ -134,9 +136,9 @@ def test_what_runs_the_other_commands_is_there_and_reads_the_page() -> None:
 
 
 def assert_known(arguments: list[str]) -> None:
-    """`orders ARGUMENTS` is a command with such options."""
-    given = [argument for argument in arguments if argument]
-    done = CliRunner().invoke(cli.app, [*given, "--help"])
+    """`orders ARGUMENTS` is a command with such options. `orders bench` would become another program: that is asked."""
+    app, given = (bench.app, arguments[1:]) if arguments[:1] == ["bench"] else (cli.app, arguments)
+    done = CliRunner().invoke(app, [*given, "--help"])
     assert done.exit_code == 0, f"orders {' '.join(arguments)}: {done.output}"
 
 
@@ -161,6 +163,18 @@ def test_every_orders_command_exists(page: Path) -> None:
     for code in CODE.findall(prose(page)):
         if code.startswith("orders ") and page.name != "0013-deviations-from-the-design.md":
             assert_known(shlex.split(code)[1:])
+
+
+@each_page
+def test_every_module_to_be_run_is_there(page: Path) -> None:
+    for code in CODE.findall(prose(page)):
+        if code.startswith("python -m "):
+            name, *arguments = shlex.split(code)[2:]
+            found = importlib.util.find_spec(name)
+            assert found and found.origin, code
+            parameters = Path(found.origin).read_text()
+            for option in (each for each in arguments if each.startswith("--")):
+                assert f"    {option.removeprefix('--').replace('-', '_')}: Annotated[" in parameters, code
 
 
 @each_page

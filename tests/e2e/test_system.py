@@ -77,7 +77,9 @@ def test_flower_knows_worker_and_relay_and_their_tasks(system: RunningSystem) ->
     auth = ("orders", json.loads((system.data / "secrets.json").read_text())["flower_password"])
 
     def tasks() -> set[str]:
-        return {task["name"] for task in httpx2.get(f"{flower}/api/tasks", auth=auth).json().values()}
+        answer = httpx2.get(f"{flower}/api/tasks", auth=auth)
+        # Under load Flower now and then answers 500: its list changed while it was written down.
+        return {task["name"] for task in answer.json().values()} if answer.status_code == 200 else set()
 
     with system.client("customer") as client:
         place(client)

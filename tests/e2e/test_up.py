@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import psutil
 import pytest
+from running_system import RunningSystem, bare_environment, eventually, running
 
 from ops import ports
 from ops.client import Client
@@ -21,13 +22,7 @@ from ops.client import Client
 # They start the whole system: one after the other, in one process of the test run.
 pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
 
-PATIENCE_SECONDS = 30.0
 ROLES = {"admin", "staff", "analyst", "customer"}
-
-
-def bare_environment() -> Mapping[str, str]:
-    """What a newcomer's shell has; the settings of the other tests are not part of it."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
 
 
 def command(data: Path, *options: str) -> list[str]:
@@ -53,46 +48,28 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS} s"
-        time.sleep(0.1)
-
-
 @dataclass(frozen=True)
-class System:
-    """A running `orders up --json --no-demo` whose wanted port was taken."""
+class Crowded:
+    """A system whose wanted port was taken when it started."""
 
-    process: subprocess.Popen[str]
-    data: Path
+    system: RunningSystem
     taken_port: int
-    summary: dict[str, Any]
-    stderr: Path
-
-
-def first_line(stdout: IO[str] | None) -> str:
-    assert stdout is not None
-    return stdout.readline()
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("up")
-    stderr = directory / "stderr"
-    with socket.create_server((ports.LOOPBACK, ports.free())) as other, stderr.open("w") as file:
+def crowded() -> Iterator[Crowded]:
+    with (
+        tempfile.TemporaryDirectory(prefix="orders-up-") as directory,
+        socket.create_server((ports.LOOPBACK, ports.free())) as other,
+    ):
         taken = other.getsockname()[1]
-        options = ("--json", "--no-demo", "--port", str(taken), "--api-workers", "2")
-        with subprocess.Popen(
-            command(directory / "run", *options), env=bare_environment(), stdout=subprocess.PIPE, stderr=file, text=True
-        ) as process:
-            try:
-                line = first_line(process.stdout)
-                assert line, stderr.read_text()
-                yield System(process, directory / "run", taken, json.loads(line), stderr)
-            finally:
-                process.terminate()
-                process.wait(60)
+        with running(Path(directory), "--port", str(taken), "--api-workers", "2") as started:
+            yield Crowded(started, taken)
+
+
+@pytest.fixture
+def system(crowded: Crowded) -> RunningSystem:
+    return crowded.system
 
 
 def test_once_shows_a_delivered_order_and_leaves_no_process(tmp_path: Path) -> None:
@@ -104,7 +81,7 @@ def test_once_shows_a_delivered_order_and_leaves_no_process(tmp_path: Path) -> N
     assert processes_of(tmp_path) == []
 
 
-def test_the_json_line_says_where_everything_is(system: System) -> None:
+def test_the_json_line_says_where_everything_is(system: RunningSystem) -> None:
     summary = system.summary
 
     assert set(summary) == {"api", "flower", "data", "database", "broker", "pids", "users"}
@@ -115,7 +92,7 @@ def test_the_json_line_says_where_everything_is(system: System) -> None:
     assert summary["broker"].startswith("redis://127.0.0.1:")
 
 
-def test_the_json_line_names_living_processes(system: System) -> None:
+def test_the_json_line_names_living_processes(system: RunningSystem) -> None:
     pids = system.summary["pids"]
 
     assert {role: len(pids[role]) for role in ("api", "worker", "relay", "beat", "flower")} == {
@@ -129,17 +106,18 @@ def test_the_json_line_names_living_processes(system: System) -> None:
     assert isinstance(pids["valkey"], int)
 
 
-def test_a_taken_port_is_passed_over_and_said(system: System) -> None:
-    assert system.summary["api"] != f"http://127.0.0.1:{system.taken_port}"
-    assert f"port {system.taken_port} is taken; the API uses" in system.stderr.read_text()
+def test_a_taken_port_is_passed_over_and_said(crowded: Crowded) -> None:
+    system = crowded.system
+    assert system.api != f"http://127.0.0.1:{crowded.taken_port}"
+    assert f"port {crowded.taken_port} is taken; the API uses" in system.stderr.read_text()
     assert Client(system.summary["api"]).get("/health/readiness").status == 200
 
 
-def test_flower_asks_who_is_there(system: System) -> None:
+def test_flower_asks_who_is_there(system: RunningSystem) -> None:
     assert Client(system.summary["flower"]).get("/workers").status == 401
 
 
-def test_passwords_are_in_no_command_line(system: System) -> None:
+def test_passwords_are_in_no_command_line(system: RunningSystem) -> None:
     secrets = json.loads((system.data / "secrets.json").read_text())
     words = [secrets["secret_key"], secrets["flower_password"], *secrets["passwords"].values()]
     lines = " ".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
@@ -147,12 +125,12 @@ def test_passwords_are_in_no_command_line(system: System) -> None:
     assert not [word for word in words if word in lines]
 
 
-def test_files_with_secrets_are_readable_by_the_owner_alone(system: System) -> None:
+def test_files_with_secrets_are_readable_by_the_owner_alone(system: RunningSystem) -> None:
     for name in ("secrets.json", "up.json"):
         assert (system.data / name).stat().st_mode & 0o077 == 0
 
 
-def test_a_second_up_in_the_same_directory_is_refused_with_the_process_that_has_it(system: System) -> None:
+def test_a_second_up_in_the_same_directory_is_refused_with_the_process_that_has_it(system: RunningSystem) -> None:
     second = run(system.data, "--once")
 
     assert second.returncode == 1
@@ -160,7 +138,7 @@ def test_a_second_up_in_the_same_directory_is_refused_with_the_process_that_has_
     assert "Traceback" not in second.stderr
 
 
-def test_the_doctor_finds_the_running_system_and_nothing_wrong(system: System) -> None:
+def test_the_doctor_finds_the_running_system_and_nothing_wrong(system: RunningSystem) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ops", "doctor", "--data", str(system.data), "--json"],
         env=bare_environment(),
@@ -175,7 +153,7 @@ def test_the_doctor_finds_the_running_system_and_nothing_wrong(system: System) -
 
 
 @pytest.mark.parametrize("role", ["api", "worker", "relay", "beat"])
-def test_a_killed_process_comes_back(system: System, role: str) -> None:
+def test_a_killed_process_comes_back(system: RunningSystem, role: str) -> None:
     log = system.data / "log" / "orders.log"
     pid = system.summary["pids"][role][0]
 
@@ -219,14 +197,15 @@ def test_a_killed_up_takes_everything_with_it_and_the_next_one_starts(tmp_path: 
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert first_line(process.stdout)
+        assert process.stdout is not None
+        assert process.stdout.readline()
         process.kill()
 
     eventually(lambda: processes_of(tmp_path) == [], "nothing is left")
     assert run(tmp_path, "--once", "--no-demo", "--port", port).returncode == 0
 
 
-def test_the_system_stops_when_asked_and_leaves_nothing(system: System) -> None:
+def test_the_system_stops_when_asked_and_leaves_nothing(system: RunningSystem) -> None:
     """The last test of the system that the module shares."""
     system.process.terminate()
 
