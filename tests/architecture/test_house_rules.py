@@ -1,6 +1,7 @@
 """Rules of the house that a machine can check (STYLE.md)."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
+
+from api.app import ROUTERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "benchmarks", "models", "ops", "runtime", "schedules", "workers")
@@ -105,3 +109,15 @@ def test_the_lock_pins_every_package_by_hash_and_names_no_index() -> None:
     assert len(pins) > 50
     assert len(re.findall(r"^[a-z0-9][^\n]*\\\n\s+--hash=sha256:", lock, re.MULTILINE)) == len(pins)
     assert "://" not in lock
+
+
+def test_no_dependency_of_a_route_runs_in_a_thread() -> None:
+    """FastAPI runs a plain `def` in a thread pool, at ten times the cost of calling it (docs/decisions/0015)."""
+    waiting = [context.dependant for router in ROUTERS for context in iter_route_contexts(router.routes)]
+    plain = set()
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        if not inspect.iscoroutinefunction(dependant.call):
+            plain.add(dependant.call)
+    assert plain == set()

@@ -52,6 +52,10 @@ CREATE TABLE orders (
     CONSTRAINT ck_orders_total_not_negative CHECK (total_minor >= 0),
     CONSTRAINT fk_orders_user_id FOREIGN KEY(user_id) REFERENCES users (id)
 ) WITH (fillfactor = 85);
+CREATE INDEX ix_orders_client_reference_placed_at_id ON orders (client_reference, placed_at, id)
+    WHERE client_reference IS NOT NULL;
+COMMENT ON INDEX ix_orders_client_reference_placed_at_id IS
+    'the staff''s list, filtered by client_reference; orders without one do not pay for it';
 CREATE INDEX ix_orders_due_at ON orders (due_at)
     WHERE status NOT IN ('cancelled', 'delivered', 'expired');
 COMMENT ON INDEX ix_orders_due_at IS
@@ -81,11 +85,16 @@ CREATE TABLE order_items (
     name TEXT NOT NULL,
     quantity INTEGER NOT NULL,
     unit_price_minor BIGINT NOT NULL,
+    placed_at timestamptz NOT NULL,
     CONSTRAINT pk_order_items PRIMARY KEY (order_id, line),
     CONSTRAINT ck_order_items_quantity_positive CHECK (quantity >= 1),
     CONSTRAINT fk_order_items_order_id FOREIGN KEY(order_id) REFERENCES orders (id)
 );
+CREATE UNIQUE INDEX uq_order_items_sku_placed_at_order_id ON order_items (sku, placed_at, order_id);
+COMMENT ON INDEX uq_order_items_sku_placed_at_order_id IS
+    'the list filtered by sku, and no sku twice in one order';
 COMMENT ON COLUMN order_items.name IS 'as it was when the order was placed';
+COMMENT ON COLUMN order_items.placed_at IS 'its order''s, which never changes: a list by sku is in the order of time';
 
 CREATE TABLE order_events (
     order_id UUID NOT NULL,
