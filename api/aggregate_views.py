@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.views import Minor, Timestamp, View
 from models.analytics import Day, Freshness, UserRevenue
@@ -55,7 +55,17 @@ class OrdersPerDayView(FreshView):
 
 
 class StatusCountsView(FreshView):
+    """`{status: orders}`, and as of when; `data` holds the same counts in the envelope of the other answers."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, int] = Field(init=False)
+
     data: Mapping[Status, int]
+
+    @classmethod
+    def of(cls, counts: Mapping[Status, int], freshness: Freshness) -> Self:
+        by_name = {str(status): orders for status, orders in counts.items()}
+        return cls.model_validate({**by_name, "data": counts, **cls.fields_of(freshness)})
 
 
 class RevenueByUserView(FreshView):

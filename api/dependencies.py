@@ -5,6 +5,7 @@ the cost.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from models.products import SKU_PATTERN
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
+WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?:$|[,;\s])', re.IGNORECASE)
 WAIT_SECONDS_MAX = 30
 EVENT_ID = re.compile(r"\d{1,9}")
 SKU = re.compile(SKU_PATTERN)
@@ -84,33 +85,42 @@ async def _sku(sku: Annotated[str, Path(description="the product's `sku`")]) -> 
     return sku
 
 
-def _version(header: str | None) -> int | None:
-    match = ETAG.fullmatch(header.strip()) if header else None
-    return int(match[1]) if match else None
+@dataclass(frozen=True)
+class Versions:
+    """The versions that a conditional header names; tags that are not ours name none (RFC 9110, section 13.1)."""
+
+    named: frozenset[int]
+    is_any: bool
+
+    def __contains__(self, version: int) -> bool:
+        return self.is_any or version in self.named
+
+    def __bool__(self) -> bool:
+        return self.is_any or bool(self.named)
+
+
+def _versions(header: str | None) -> Versions:
+    listed = [each.strip() for each in (header or "").split(",")]
+    matches = [ETAG.fullmatch(each) for each in listed]
+    return Versions(frozenset(int(match[1]) for match in matches if match), is_any="*" in listed)
 
 
 async def _if_none_match(
     if_none_match: Annotated[
         str | None, Header(alias="If-None-Match", description="the ETag the caller has; 304 while it holds")
     ] = None,
-) -> frozenset[int]:
-    """The versions the caller has; tags that are not ours match nothing (RFC 9110, 13.1.2)."""
-    versions = map(_version, (if_none_match or "").split(","))
-    return frozenset(version for version in versions if version is not None)
+) -> Versions:
+    return _versions(if_none_match)
 
 
 async def _if_match(
     if_match: Annotated[
         str | None, Header(alias="If-Match", description="move the order only if this is its ETag; else 412")
     ] = None,
-) -> int | None:
-    """The version the caller believes in; `*` is any. A tag that never was matches nothing (RFC 9110, 13.1.1)."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    version = _version(if_match)
-    if version is None:
-        raise errors.StaleVersion
-    return version
+) -> frozenset[int] | None:
+    """The versions the caller believes in; None is any."""
+    versions = _versions(if_match)
+    return None if if_match is None or versions.is_any else versions.named
 
 
 async def _last_event_id(
@@ -137,7 +147,7 @@ OurServices = Annotated[Services, Depends(_services)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
-IfNoneMatch = Annotated[frozenset[int], Depends(_if_none_match)]
-IfMatch = Annotated[int | None, Depends(_if_match)]
+IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
+IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]
 Wait = Annotated[float, Depends(_wait)]

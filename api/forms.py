@@ -29,7 +29,8 @@ Sku = Annotated[str, StringConstraints(pattern=SKU_PATTERN)]
 Currency = Annotated[
     str, AfterValidator(_currency), Field(description="ISO 4217", json_schema_extra={"pattern": "^[A-Z]{3}$"})
 ]
-Password = Annotated[str, StringConstraints(min_length=passwords.CHARACTERS_MIN, max_length=passwords.CHARACTERS_MAX)]
+# That it is long enough is judged with its strength: to who chooses it, both are the same fault.
+Password = Annotated[str, StringConstraints(max_length=passwords.CHARACTERS_MAX)]
 GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=passwords.CHARACTERS_MAX)]
 Email = Annotated[str, StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX)]
 

@@ -8,8 +8,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.database import Database
 from models import orders
+from runtime import shutdown
 
 LOOK_SECONDS = 0.05
+# How long after a signal to stop somebody may still be waiting.
+PATIENCE_SECONDS = 1.0
 
 
 class Watch:
@@ -21,7 +24,15 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def change(self, order_id: UUID, seen: int, seconds: float) -> int:
-        """The order's version as soon as it is another than `seen`; after `seconds`, `seen`."""
+        """The order's version as soon as it is another than `seen`; `seen` after `seconds`, or when we have to stop."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + seconds
+        version = seen
+        while version == seen and (left := ends_at - loop.time()) > 0 and not shutdown.has_begun():
+            version = await self._next_change(order_id, seen, min(left, PATIENCE_SECONDS))
+        return version
+
+    async def _next_change(self, order_id: UUID, seen: int, seconds: float) -> int:
         changed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[changed] = (order_id, seen)
         if self._looking is None or self._looking.done():

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import IntegrityError
 
 from models.advance import Step, advance
 from models.lifecycle import BY_ENDS, Policy, Status
@@ -79,5 +79,5 @@ def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str 
         if (Status(row.status), Status.FAILED) in BY_ENDS
     ]
     for step in steps:
-        with suppress(DBAPIError), connection.begin_nested():
+        with suppress(IntegrityError), connection.begin_nested():
             advance(connection, [step], policy)

@@ -145,7 +145,7 @@ class MixedCurrencies(UnacceptableOrder):
 
 
 class WeakPassword(Refused):
-    """The password is too common or made of your own data; choose another."""
+    """The password is shorter than 8 characters, too common, or made of your own data; choose another."""
 
     code = "weak_password"
 

@@ -10,11 +10,13 @@ NUMBER_CHARACTERS = 10
 
 
 def uuid7() -> UUID:
-    """A time-ordered id (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    random_bits = secrets.randbits(74)
-    value = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62) << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1
-    return UUID(int=value)
+    """A time-ordered id: 48 bits of Unix milliseconds, 12 bits of their fraction, then 62 random bits.
+
+    RFC 9562, section 5.7, with the fraction of section 6.2, method 3: what one process makes later sorts later.
+    """
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = (nanoseconds << 12) // 1_000_000
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62))
 
 
 def order_number(order_id: UUID) -> str:

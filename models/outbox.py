@@ -90,7 +90,8 @@ _DUE = text(
     """
 ).bindparams(_IDS)
 
-_PRESENT = text("SELECT id FROM outbox WHERE id = ANY(:ids)").bindparams(_IDS)
+# A row that was postponed waits for its time, not for the end of its lease.
+_PRESENT = text("SELECT id FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
 
 _POSTPONE = text(
     """
@@ -101,13 +102,19 @@ _POSTPONE = text(
     """
 ).bindparams(_IDS)
 
+# Looked for first, because ON CONFLICT would wait for a worker that is just doing, and so deleting, the last tick.
 _PUT = text(
     """
     INSERT INTO outbox (kind, order_id, expected_version, request_id)
-    VALUES (:kind, :order_id, :expected_version, :request_id)
+    SELECT :kind, :order_id, :expected_version, :request_id
+    WHERE :order_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM outbox WHERE kind = :kind AND order_id IS NULL)
     ON CONFLICT (kind) WHERE order_id IS NULL DO NOTHING
     """
-).bindparams(bindparam("order_id", type_=Uuid))
+).bindparams(
+    bindparam("order_id", type_=Uuid),
+    bindparam("expected_version", type_=Integer),
+    *(bindparam(name, type_=Text) for name in ("kind", "request_id")),
+)
 
 
 def put(
@@ -135,7 +142,7 @@ def due(connection: Connection, lookback: timedelta | None, excluded: Collection
 
 
 def present(connection: Connection, ids: Collection[int]) -> set[int]:
-    """Which of these rows are still waiting to be done."""
+    """Which of these rows are still to be done, and now: neither gone nor postponed."""
     return set(connection.execute(_PRESENT, {"ids": list(ids)}).scalars())
 
 

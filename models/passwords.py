@@ -22,14 +22,14 @@ COMMON = frozenset(
 
 
 def check_strength(password: str, personal: Iterable[str] = ()) -> None:
-    """Refuse what an attacker tries first: common passwords, one repeated character, and the user's own data.
+    """Refuse what is short, and what an attacker tries first: common passwords, one repeated character, own data.
 
     Raises:
         errors.WeakPassword: with no hint beyond the rule.
     """
     plain = password.casefold()
     own = {word.casefold() for words in personal for word in (words, words.partition("@")[0])}
-    if plain in COMMON or plain in own or len(set(plain)) == 1:
+    if len(password) < CHARACTERS_MIN or plain in COMMON or plain in own or len(set(plain)) == 1:
         raise errors.WeakPassword
 
 

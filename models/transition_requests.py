@@ -82,8 +82,11 @@ class Wish:
     requested_by: UUID
     reason: str | None = None
     tracking_number: str | None = None
-    expected_version: int | None = None
+    expected_versions: frozenset[int] | None = None
     request_id: str | None = None
+
+    def expects(self, version: int) -> bool:
+        return self.expected_versions is None or version in self.expected_versions
 
 
 def check(order_status: Status, order_version: int, wish: Wish) -> None:
@@ -92,7 +95,7 @@ def check(order_status: Status, order_version: int, wish: Wish) -> None:
     Raises:
         errors.StaleVersion, errors.InvalidTransition, errors.ReasonRequired, errors.TrackingNumberRequired
     """
-    if wish.expected_version not in (None, order_version):
+    if not wish.expects(order_version):
         raise errors.StaleVersion
     move = BY_ENDS.get((order_status, wish.to))
     if move is None or wish.actor not in move.by:
@@ -113,7 +116,7 @@ def ask(
         errors.OrderPipelineError: what `check` raises.
     """
     order = get_order(connection, order_id, owner)
-    if order.status is wish.to and wish.expected_version in (None, order.version):
+    if order.status is wish.to and wish.expects(order.version):
         return order, None
     check(order.status, order.version, wish)
     values = {
@@ -124,7 +127,7 @@ def ask(
         "tracking_number": wish.tracking_number,
         "actor": wish.actor,
         "requested_by": wish.requested_by,
-        "expected_version": wish.expected_version,
+        "expected_version": None if wish.expected_versions is None else order.version,
         "state": RequestState.PENDING,
         "request_id": wish.request_id,
     }
@@ -143,6 +146,13 @@ def get(connection: Connection, order_id: UUID, request_id: UUID) -> TransitionR
     return TransitionRequest.of(row)
 
 
+def refusal(request: TransitionRequest, order: Order) -> errors.OrderPipelineError:
+    """Why a refused request was refused, in the words in which it would have been refused at once."""
+    if request.refusal == errors.StaleVersion.code:
+        return errors.StaleVersion()
+    return errors.InvalidTransition(order.status, allowed_from(order.status, request.actor))
+
+
 _RESOLVE = text(
     """
     UPDATE transition_requests AS r SET state = answer.state, refusal = answer.refusal, resolved_at = now()
@@ -153,14 +163,16 @@ _RESOLVE = text(
 
 
 def settle(connection: Connection, order_ids: Collection[UUID], policy: Policy) -> int:
-    """Apply or refuse every open request of these orders, each order's in turn; returns how many were applied."""
-    applied = 0
+    """Apply or refuse the oldest open request of each of these orders; returns how many were applied.
+
+    Orders with more requests get more work: several moves of an order in one transaction would lock products out of
+    their order.
+    """
     waiting = _open(connection, order_ids)
-    while waiting:
-        turn = [requests[0] for requests in waiting.values()]
-        applied += _settle_turn(connection, turn, policy)
-        waiting = {order_id: requests[1:] for order_id, requests in waiting.items() if requests[1:]}
-    return applied
+    for order_id, requests in waiting.items():
+        if len(requests) > 1:
+            outbox.put(connection, KIND, order_id, request_id=requests[1].request_id)
+    return _settle_turn(connection, [requests[0] for requests in waiting.values()], policy) if waiting else 0
 
 
 def _open(connection: Connection, order_ids: Collection[UUID]) -> Mapping[UUID, list[TransitionRequest]]:
@@ -218,7 +230,7 @@ def _wish(request: TransitionRequest) -> Wish:
         requested_by=request.requested_by,
         reason=request.reason,
         tracking_number=request.tracking_number,
-        expected_version=request.expected_version,
+        expected_versions=None if request.expected_version is None else frozenset({request.expected_version}),
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -78,8 +79,11 @@ def register(connection: Connection, email: str, password_hash: str, role: Role,
 
 
 def by_email(connection: Connection, email: str) -> User | None:
-    row = connection.execute(select(users).where(users.c.email == normal_email(email))).one_or_none()
-    return User.of(row) if row else None
+    """The user with this address, however it is spelled; what is no address belongs to nobody."""
+    with suppress(errors.InvalidRequest):
+        row = connection.execute(select(users).where(users.c.email == normal_email(email))).one_or_none()
+        return User.of(row) if row else None
+    return None
 
 
 def by_id(connection: Connection, user_id: UUID) -> User | None:

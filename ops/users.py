@@ -15,10 +15,8 @@ def create(settings: Settings, email: str, password: str, role: Role, name: str 
     Raises:
         errors.InvalidRequest, errors.WeakPassword, errors.EmailTaken
     """
-    if not passwords.CHARACTERS_MIN <= len(password) <= passwords.CHARACTERS_MAX:
-        raise errors.WeakPassword(
-            f"A password has {passwords.CHARACTERS_MIN} to {passwords.CHARACTERS_MAX} characters."
-        )
+    if len(password) > passwords.CHARACTERS_MAX:
+        raise errors.WeakPassword(f"A password has at most {passwords.CHARACTERS_MAX} characters.")
     passwords.check_strength(password, personal=(email, name or ""))
     engine = database.engine(settings, database.Role.OWNER)
     try:

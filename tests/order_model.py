@@ -46,7 +46,7 @@ class Work:
 
     kind: str
     order_id: UUID
-    version: int
+    version: int | None
     attempts: int = 0
 
 
@@ -143,6 +143,10 @@ class Model:
             self.work[tried] += 1
         else:
             self.dead.add(Work(row.kind, row.order_id, row.version))
+            if row.kind == "orders.transition":
+                for wish in self.wishes.values():
+                    if wish.order_id == row.order_id and wish.outcome == "pending":
+                        wish.outcome = "attempts_exhausted"
             if "failed" in MOVES[self.orders[row.order_id].status]:
                 self._move(row.order_id, "failed", "system")
 
@@ -177,7 +181,7 @@ class Model:
                 pieces.update(order.lines)
         return pieces
 
-    def _is_at(self, order_id: UUID, version: int, status: str) -> bool:
+    def _is_at(self, order_id: UUID, version: int | None, status: str) -> bool:
         order = self.orders[order_id]
         return (order.version, order.status) == (version, status)
 
@@ -197,22 +201,23 @@ class Model:
         return None
 
     def _settle(self, order_ids: set[UUID]) -> None:
-        """Each order's wishes one after the other; the first of all orders together, then the second of all, …"""
+        """The oldest wish of each order; where there are more, there is more to do."""
         waiting: dict[UUID, list[ModelWish]] = {}
         for _, wish in sorted(self.wishes.items()):
             if wish.outcome == "pending" and wish.order_id in order_ids:
                 waiting.setdefault(wish.order_id, []).append(wish)
-        while turn := [wishes.pop(0) for wishes in waiting.values() if wishes]:
-            chosen = {}
-            for wish in turn:
-                refusal = self._refusal(wish)
-                wish.outcome = "applied" if refusal in (None, "already") else refusal
-                if refusal is None:
-                    chosen[wish.order_id] = wish
-            self._advance_as({order_id: (wish.to, wish.actor) for order_id, wish in chosen.items()})
-            for order_id, wish in chosen.items():
-                if self.orders[order_id].status != wish.to:
-                    wish.outcome = "out_of_stock"
+        chosen = {}
+        for wish, *later in waiting.values():
+            refusal = self._refusal(wish)
+            wish.outcome = "applied" if refusal in (None, "already") else refusal or ""
+            if refusal is None:
+                chosen[wish.order_id] = wish
+            if later:
+                self.work[Work("orders.transition", wish.order_id, None)] += 1
+        self._advance_as({order_id: (wish.to, wish.actor) for order_id, wish in chosen.items()})
+        for order_id, wish in chosen.items():
+            if self.orders[order_id].status != wish.to:
+                wish.outcome = "out_of_stock"
 
     def _advance(self, targets: Mapping[UUID, str], actor: str) -> None:
         self._advance_as({order_id: (target, actor) for order_id, target in targets.items()})

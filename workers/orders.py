@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from models import expiry, transition_requests
+from models import expiry, outbox, transition_requests
 from models.advance import Step, advance
 from models.identifiers import order_number
 from models.lifecycle import Policy, Status
@@ -48,7 +48,8 @@ def transition(connection: Connection, due: Sequence[Work]) -> None:
 @task("orders.expire")
 def expire(connection: Connection, due: Sequence[Work]) -> None:
     """pending → expired, for orders nobody confirmed in time."""
-    expiry.expire(connection, _policy())
+    if expiry.expire(connection, _policy()) == expiry.ORDERS_PER_SWEEP:
+        outbox.put(connection, due[0].kind)
 
 
 def _policy() -> Policy:

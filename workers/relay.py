@@ -159,9 +159,10 @@ class Relay:
             return set()
         with database.transaction() as connection:
             attempts = outbox.postpone(connection, ids, LEASE_OVERRUN)
-            exhausted = [row for row, failed in attempts.items() if failed >= self._max_attempts]
-            if exhausted:
-                dead_letters.bury(connection, exhausted, LEASE_OVERRUN, None, self._policy)
+        exhausted = [row for row, failed in attempts.items() if failed >= self._max_attempts]
+        for row in exhausted:  # Each in a transaction of its own: together they would lock products out of their order.
+            with database.transaction() as connection:
+                dead_letters.bury(connection, [row], LEASE_OVERRUN, None, self._policy)
         if attempts:
             log.warning("leases overrun", rows=len(attempts), dead=len(exhausted))
         return set(attempts)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from amqp.exceptions import ChannelError
 from celery import Celery, bootsteps
 from kombu.exceptions import OperationalError as BrokerUnreachable
 from sqlalchemy import Connection, text
@@ -53,7 +54,10 @@ class CeleryBell:
     def waiting(self, queue: str) -> int:
         with self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
-            return int(channel.queue_declare(queue, passive=True).message_count)
+            try:
+                return int(channel.queue_declare(queue, passive=True).message_count)
+            except ChannelError:  # To Redis an empty list does not exist.
+                return 0
 
 
 class RelayStep(bootsteps.StartStopStep):

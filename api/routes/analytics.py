@@ -116,7 +116,7 @@ async def status_counts(
 ) -> StatusCountsView:
     """How many orders are in each status, of those placed in the window (by default: of all)."""
     freshness, counts = await services.database.run(analytics.status_counts, window, exact)
-    return StatusCountsView(data=counts, **FreshView.fields_of(freshness))
+    return StatusCountsView.of(counts, freshness)
 
 
 def _every_day(window: Window, counted: Sequence[Day], currency: str | None) -> list[Day]:

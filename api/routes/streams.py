@@ -23,8 +23,6 @@ router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 
 # Proxies close a connection on which nothing is said; so does a client that thinks us dead.
 KEEP_ALIVE_SECONDS = 15.0
-# How long after a signal to stop an open stream may still be there.
-PATIENCE_SECONDS = 1.0
 RETRY_MILLISECONDS = 1000
 
 
@@ -49,6 +47,7 @@ async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, l
 async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
+    seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
     while not shutdown.has_begun():
         for event in happened:
             if event.version > seen:
@@ -56,19 +55,9 @@ async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterato
         seen = max(seen, happened[-1].version)
         if _is_over(happened):
             return
-        if not await _wait(services, order_id, seen):
+        if await services.watch.change(order_id, seen, KEEP_ALIVE_SECONDS) == seen:
             yield ": still here\n\n"
         happened = await services.database.run(orders.events_of, order_id, None)
-
-
-async def _wait(services: Services, order_id: UUID, seen: int) -> bool:
-    """Wait for a change, as long as a quiet connection may be and while nobody wants us to stop."""
-    waited = 0.0
-    while waited < KEEP_ALIVE_SECONDS and not shutdown.has_begun():
-        if await services.watch.change(order_id, seen, PATIENCE_SECONDS) != seen:
-            return True
-        waited += PATIENCE_SECONDS
-    return False
 
 
 def _is_over(happened: list[Event]) -> bool:

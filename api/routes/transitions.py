@@ -26,14 +26,14 @@ MAY_REFUSE = (
 )
 
 
-async def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) -> Wish:
+async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch) -> Wish:
     return Wish(
         to=form.to,
         actor=acting_as(caller),
         requested_by=caller.id,
         reason=form.reason,
         tracking_number=form.tracking_number,
-        expected_version=expected_version,
+        expected_versions=expected_versions,
         request_id=context.request_id(),
     )
 
@@ -46,7 +46,7 @@ async def _wish(caller: Moves, form: TransitionForm, expected_version: IfMatch) 
 async def request_transition(
     caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
 ) -> Response:
-    """Ask for a transition. With `Prefer: wait=N` the answer comes when it was applied or refused."""
+    """Ask for a transition. With `Prefer: wait=N` the answer comes when it was applied (200) or refused (409, 412)."""
     order, request = await services.database.run(transition_requests.ask, order_id, visible_to(caller), wish)
     if request is None:  # It is there already.
         return _json(OrderView.of(order), 200, {"ETag": etag(order.version)})
@@ -58,6 +58,9 @@ async def request_transition(
 
     if wait:
         request = await waiting.until(look, lambda seen: seen.state is not RequestState.PENDING, wait)
+    if request.state is RequestState.REFUSED:
+        order = await services.database.run(orders.get, order_id, visible_to(caller))
+        raise transition_requests.refusal(request, order)
     view = TransitionView.of(request)
     status = 200 if request.state is RequestState.APPLIED else 202
     return _json(view, status, {"Location": view.links.self})

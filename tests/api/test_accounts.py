@@ -64,9 +64,17 @@ def test_a_weak_password_is_refused(anonymous: Client, password: str) -> None:
     assert_problem(register(anonymous, password=password), 422, "weak_password")
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 257])
-def test_a_password_has_8_to_256_characters(anonymous: Client, password: str) -> None:
-    assert_problem(register(anonymous, password=password), 422, "invalid_request")
+@pytest.mark.parametrize(
+    ("password", "code"), [("", "weak_password"), ("7 chars", "weak_password"), ("x" * 257, "invalid_request")]
+)
+def test_a_password_has_8_to_256_characters(anonymous: Client, password: str, code: str) -> None:
+    assert_problem(register(anonymous, password=password), 422, code)
+
+
+@pytest.mark.parametrize("email", ["nobody", "a@b", "@", "nobody@example.com"])
+def test_an_address_that_nobody_can_have_is_a_wrong_one(anonymous: Client, email: str) -> None:
+    answer = anonymous.post("/v1/auth/login", json={"email": email + "  ", "password": "whatever it is"})
+    assert_problem(answer, 401, "invalid_credentials")
 
 
 @pytest.mark.parametrize("field", ["role", "id", "token_epoch", "disabled_at"])

@@ -84,7 +84,8 @@ def test_every_status_is_counted(shop: Shop, as_customer: Client, as_analyst: Cl
     as_customer.order()
     confirmed_and_folded(shop)
     counted = ask(as_analyst, COUNTS)
-    assert counted.keys() == {"as_of", "lag_seconds", "data"}
+    assert counted.keys() == {"as_of", "lag_seconds", "data", *Status}
+    assert {status: counted[status] for status in Status} == counted["data"]
     assert counted["data"] == {status: int(status is Status.CONFIRMED) for status in Status}
     tomorrow = str(TODAY + timedelta(days=1))
     assert sum(ask(as_analyst, COUNTS, **{"from": tomorrow})["data"].values()) == 0

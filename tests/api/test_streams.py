@@ -1,5 +1,7 @@
 """An order's life as a stream of server-sent events."""
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -98,6 +100,26 @@ def test_a_failed_order_keeps_its_stream_open_because_it_can_be_tried_again(shop
         assert [next(events).event, next(events).event] == ["pending", "failed"]
         shop.world.move(Step(order_id, 2, Status.FAILED, Status.PENDING, Actor.STAFF, reason="again"))
         assert next(events).event == "pending"
+
+
+def test_an_id_from_the_future_neither_hides_events_nor_keeps_the_server_busy(shop: Shop, as_customer: Client) -> None:
+    order = as_customer.order()
+    with as_customer.stream("GET", stream_of(order), headers={"Last-Event-ID": "999999999"}) as response:
+        events = read(response)
+        with shop.working():
+            assert [sent.event for sent in events] == WHOLE_WAY[1:]
+
+
+def test_a_long_poll_answers_when_the_process_is_asked_to_stop(as_customer: Client) -> None:
+    path = as_customer.order().headers["Location"]
+    threading.Timer(0.3, shutdown.begin).start()
+    try:
+        began = time.monotonic()
+        answer = as_customer.get(path, headers={"If-None-Match": '"v1"', "Prefer": "wait=20"})
+        assert answer.status_code == 304
+        assert time.monotonic() - began < 5
+    finally:
+        shutdown.forget()
 
 
 def test_an_open_stream_ends_when_the_process_is_asked_to_stop(as_customer: Client) -> None:

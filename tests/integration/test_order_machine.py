@@ -323,7 +323,8 @@ class Orders(RuleBasedStateMachine):
 
     def ask(self, wish: ModelWish) -> tuple[str, UUID | None]:
         user = self.model.orders[wish.order_id].user
-        wanted = Wish(Status(wish.to), Actor(wish.actor), user, wish.reason, wish.tracking, wish.version)
+        versions = None if wish.version is None else frozenset({wish.version})
+        wanted = Wish(Status(wish.to), Actor(wish.actor), user, wish.reason, wish.tracking, versions)
         try:
             with database.transaction(Role.API) as connection:
                 _, recorded = transition_requests.ask(connection, wish.order_id, None, wanted)

@@ -51,7 +51,7 @@ def test_what_was_legal_when_asked_is_refused_when_the_order_has_moved_on(world:
 def test_a_request_for_an_older_version_is_refused_as_stale(world: World) -> None:
     bowl, user = world.product(), world.user()
     order = world.place(user, {bowl.sku: 1})
-    request = ask(world, order.id, user, Status.CANCELLED, expected_version=1)
+    request = ask(world, order.id, user, Status.CANCELLED, expected_versions=frozenset({1}))
     world.work("orders.confirm")
     world.work("orders.transition")
     assert outcome(request) == (RequestState.REFUSED, "stale_version")
@@ -62,6 +62,8 @@ def test_two_requests_for_one_order_are_settled_in_turn(world: World) -> None:
     order = world.place(user, {bowl.sku: 1})
     first = ask(world, order.id, user, Status.CANCELLED)
     second = ask(world, order.id, clerk, Status.CONFIRMED, actor=Actor.STAFF)
+    world.work("orders.transition")
+    assert outcome(second) == (RequestState.PENDING, None), "one move of an order in one transaction"
     world.work("orders.transition")
     assert outcome(first) == (RequestState.APPLIED, None)
     assert outcome(second) == (RequestState.REFUSED, "invalid_transition")
