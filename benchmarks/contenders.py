@@ -15,7 +15,7 @@ from runtime.database import Role
 API_PROCESSES = 2
 SKUS = [sku for sku, *_ in seed.CATALOGUE]
 ORDER_TABLES = "orders, order_items, order_events, outbox, idempotency_keys, transition_requests"
-ACCEPTED_LINE = b'"status": 201'
+ACCEPTED_LINE = b'"status":201'
 
 
 @dataclass(frozen=True)

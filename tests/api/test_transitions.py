@@ -1,5 +1,8 @@
 """Transitions somebody asks for: permitted or not, legal or not, applied or refused."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx2
 import pytest
 from api_client import ORDERS, Client, Shop, assert_problem
@@ -136,6 +139,24 @@ def test_who_would_rather_wait_gets_the_result(shop: Shop, as_staff: Client) -> 
         response = as_staff.ask(path, Status.PENDING, {"Prefer": "wait=20"}, reason="mended")
     assert (response.status_code, response.json()["state"]) == (200, "applied")
     assert as_staff.get(f"{path}/events").json()["data"][-1]["from_status"] is not None
+
+
+def test_who_waits_and_is_refused_hears_it_as_if_at_once(shop: Shop, as_customer: Client) -> None:
+    path = as_customer.order().headers["Location"]
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(as_customer.ask, path, Status.CANCELLED, {"Prefer": "wait=20"})
+        while not shop.world.sql("SELECT 1 FROM transition_requests"):
+            time.sleep(0.01)
+        for kind in ("orders.confirm", "orders.process", "orders.transition"):
+            shop.world.work(kind)
+        problem = assert_problem(waiting.result(), 409, "invalid_transition")
+    assert (problem["current"], problem["allowed"]) == (Status.PROCESSING, [])
+
+
+@pytest.mark.parametrize("tags", ['"v9", "v1"', "*", 'W/"v1"'])
+def test_any_of_the_named_versions_will_do(shop: Shop, as_customer: Client, tags: str) -> None:
+    path = as_customer.order().headers["Location"]
+    assert as_customer.ask(path, Status.CANCELLED, {"If-Match": tags}).status_code == 202
 
 
 def test_who_waits_in_vain_is_told_that_it_is_pending(as_customer: Client) -> None:
