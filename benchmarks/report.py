@@ -1,7 +1,7 @@
 """What was measured, for people (a table) and for programs (JSON), beside the budgets of the design.
 
 On a machine that does other things too, rates depend on how many processes ask for the CPU: pgbench's 64 backends get a
-larger share than our handful. The ratio by CPU per order does not; on an idle machine the two agree.
+larger share than our handful. The ratio by CPU per order does not; in a quiet run the two agreed (docs/benchmarks.md).
 """
 
 import statistics
