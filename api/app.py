@@ -15,6 +15,7 @@ from api.routes import (
     documentation,
     feed,
     health,
+    ops,
     order_list,
     orders,
     place_order,
@@ -39,6 +40,7 @@ ROUTERS = (
     users.router,
     analytics.router,
     feed.router,
+    ops.router,
     health.router,
 )
 

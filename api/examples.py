@@ -8,6 +8,15 @@ from typing import Any
 from api import demo_order as demo
 from api import exports, problems, sheets
 from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from api.ops_views import (
+    BacklogView,
+    LeaderView,
+    OutboxView,
+    PipelineView,
+    PresenceView,
+    RollupsView,
+    WorkersView,
+)
 from api.views import (
     BatchItemView,
     BatchView,
@@ -24,6 +33,7 @@ from models import errors
 from models.analytics import Freshness
 from models.lifecycle import Status
 from models.permissions import Role
+from models.pipeline import Problem
 from models.transition_requests import RequestState
 
 EMAIL = "clara@example.com"
@@ -49,6 +59,24 @@ _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=RE
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
 _FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
 _EVENTS = [EventView.of(event) for event in demo.EVENTS]
+_PIPELINE = PipelineView(
+    status="degraded",
+    problems=[Problem.DEAD_LETTERS],
+    outbox=OutboxView(
+        depth=12,
+        lag_seconds=0.018,
+        kinds=[
+            BacklogView(kind="orders.confirm", depth=8, due=8, lag_seconds=0.018),
+            BacklogView(kind="orders.ship", depth=4, due=0, lag_seconds=0),
+        ],
+    ),
+    relay=PresenceView(alive=2, leader=LeaderView(name="relay@shop-1", since=AS_OF, beat_age_seconds=1.204)),
+    workers=WorkersView(alive=3),
+    beat=PresenceView(alive=2, leader=LeaderView(name="beat-7@shop-2", since=AS_OF, beat_age_seconds=0.731)),
+    rollups=RollupsView(as_of=AS_OF, lag_seconds=0.42),
+    stuck_orders=0,
+    dead_letters=1,
+)
 _CHECKS = {"database": "ok", "migrations": "ok", "broker": "ok"}
 
 PARAMETERS: Mapping[str, object] = {
@@ -145,6 +173,7 @@ ANSWERS: Mapping[tuple[str, str], object] = {
         next_cursor=None,
         **_FRESH,
     ),
+    ("get_pipeline", "200"): _PIPELINE,
     ("status_counts", "200"): StatusCountsView.of(
         {status: int(status is Status.DELIVERED) for status in Status}, Freshness(AS_OF, 0.42)
     ),

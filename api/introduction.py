@@ -33,4 +33,5 @@ TAGS = [
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},
     {"name": "analytics", "description": "Daily aggregates, exact, with the moment as of which they are true."},
+    {"name": "ops", "description": "For people on call: how the pipeline is doing."},
 ]

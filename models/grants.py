@@ -30,6 +30,7 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "daily_user_revenue": READ,
         "rollup_state": READ,
         "schedule_state": READ,
+        "nodes": READ,
         "alembic_version": READ,
     },
     Role.WORKER: {
@@ -46,6 +47,7 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "daily_user_revenue": WRITE,
         "rollup_state": frozenset({"SELECT", "UPDATE"}),
         "schedule_state": WRITE,
+        "nodes": ALL,
         "alembic_version": READ,
     },
 }

@@ -16,6 +16,8 @@ from models.metadata import created_at, enumeration, index, metadata
 
 # The n-th failure waits 2^(n-1) seconds, at most this long.
 BACK_OFF_MAX = timedelta(minutes=5)
+# Who only wants to see how much waits need not count millions.
+COUNTED_MAX = 10_000
 
 outbox = Table(
     "outbox",
@@ -68,6 +70,18 @@ class Due:
     id: int
     kind: str
     attempts: int
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits of one kind: how many rows, how many of them are due, and for how long the oldest of these."""
+
+    kind: str
+    depth: int
+    due: int
+    lag_seconds: float
 
 
 _IDS = bindparam("ids", type_=ARRAY(BigInteger))
@@ -79,16 +93,35 @@ _TAKE = text(
     """
 ).bindparams(_IDS)
 
+# Statistics of a table that is full now and empty a second later are always wrong; by them PostgreSQL would rather read
+# all pages, dead rows and all, than walk along the index.
+_ALONG_INDEXES = text(
+    """
+    SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),
+        set_config('enable_sort', 'off', false)
+    """
+)
+
 # Leans on ix_outbox_available_at_id. What became due before `lookback` was seen by an earlier scan; starting there
 # spares the dead entries of everything already done.
 _DUE = text(
     """
-    SELECT id, kind, attempts FROM outbox
+    SELECT id, kind, attempts, request_id, traceparent FROM outbox
     WHERE available_at > coalesce(now() - CAST(:lookback AS interval), '-infinity') AND available_at <= now()
       AND id <> ALL(:ids)
     ORDER BY available_at, id LIMIT :limit
     """
 ).bindparams(_IDS)
+
+# Leans on ix_outbox_available_at_id: what has been due longest is counted first, and no more than so much of it.
+_BACKLOG = text(
+    """
+    SELECT kind, count(*) AS depth, count(*) FILTER (WHERE available_at <= now()) AS due,
+        greatest(extract(epoch FROM now() - min(available_at)), 0)::float AS lag_seconds
+    FROM (SELECT kind, available_at FROM outbox ORDER BY available_at, id LIMIT :limit) AS first
+    GROUP BY kind ORDER BY kind
+    """
+)
 
 # A row that was postponed waits for its time, not for the end of its lease.
 _PRESENT = text("SELECT id FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
@@ -135,10 +168,20 @@ def take(connection: Connection, ids: Sequence[int]) -> list[Work]:
     return sorted(taken, key=lambda work: work.id)
 
 
+def read_along_indexes(connection: Connection) -> None:
+    """For a session that does nothing but poll: from now on, `due` reads no row but those it is after."""
+    connection.execute(_ALONG_INDEXES)
+
+
 def due(connection: Connection, lookback: timedelta | None, excluded: Collection[int], limit: int) -> list[Due]:
     """Rows that became due within `lookback` (None: ever) and are not in `excluded`, the oldest first."""
     rows = connection.execute(_DUE, {"lookback": lookback, "ids": list(excluded), "limit": limit})
     return [Due(*row) for row in rows]
+
+
+def backlog(connection: Connection, limit: int = COUNTED_MAX) -> list[Backlog]:
+    """What waits, by kind; `limit` rows are counted, and where there are more, the rest is not."""
+    return [Backlog(*row) for row in connection.execute(_BACKLOG, {"limit": limit})]
 
 
 def present(connection: Connection, ids: Collection[int]) -> set[int]:

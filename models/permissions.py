@@ -21,12 +21,13 @@ class Permission(StrEnum):
     MOVE_OWN_ORDERS = "orders:move-own"
     MOVE_ALL_ORDERS = "orders:move-all"
     SEE_ANALYTICS = "analytics:read"
+    SEE_PIPELINE = "pipeline:read"
 
 
 _P = Permission
 _EVERYBODY = {_P.SEE_ACCOUNT, _P.SEE_PRODUCTS}
 _ORDERING = {_P.PLACE_ORDERS, _P.SEE_OWN_ORDERS, _P.MOVE_OWN_ORDERS}
-_RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS}
+_RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS, _P.SEE_PIPELINE}
 
 GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.CUSTOMER: frozenset(_EVERYBODY | _ORDERING),

@@ -4,6 +4,7 @@ from models.dead_letters import dead_letters
 from models.idempotency import idempotency_keys
 from models.lifecycle import legal_moves
 from models.metadata import metadata
+from models.nodes import nodes
 from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
@@ -21,6 +22,7 @@ __all__ = [
     "idempotency_keys",
     "legal_moves",
     "metadata",
+    "nodes",
     "order_events",
     "order_items",
     "orders",

@@ -4,15 +4,19 @@ Celery's own scheduler publishes ticks to the broker, loses them while it is dow
 the clock (docs/decisions). This one asks the database what is due and never speaks to the broker.
 """
 
-from datetime import timedelta
+import os
+import socket
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy import Connection, text
 
-from runtime import database, heartbeat, logs
+from models.nodes import NodeRole
+from runtime import clock, database, heartbeat, logs
 from schedules import ticks
 from schedules.timetable import TIMETABLE
+from workers.presence import Presence
 
 log = logs.get(__name__)
 
@@ -29,6 +33,9 @@ class PostgresScheduler(Scheduler):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._connection: Connection | None = None
+        self._leads_since: datetime | None = None
+        # Celery gives beat no name, and two of them may run on one host.
+        self._presence = Presence(f"beat-{os.getpid()}@{socket.gethostname()}", NodeRole.BEAT)
         super().__init__(*arguments, **options)
 
     def setup_schedule(self) -> None:
@@ -46,6 +53,13 @@ class PostgresScheduler(Scheduler):
         return min(max(wait.total_seconds(), SLEEP_MIN_SECONDS), SLEEP_MAX_SECONDS)
 
     def close(self) -> None:
+        """Beat has been asked to stop."""
+        if self._connection is not None:
+            try:
+                with self._connection.begin():
+                    self._presence.leave(self._connection)
+            except Exception as error:
+                log.warning("beat cannot say that it goes", error=type(error).__name__)
         self._let_go()
 
     def _lead(self) -> timedelta:
@@ -53,7 +67,12 @@ class PostgresScheduler(Scheduler):
         with connection.begin():
             # A session may take its own advisory lock again and again: this both takes the lead and proves it is held.
             leads = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER_LOCK}).scalar_one()
-            return ticks.tick(connection, TIMETABLE) if leads else timedelta(seconds=SLEEP_MAX_SECONDS)
+            wait = ticks.tick(connection, TIMETABLE) if leads else timedelta(seconds=SLEEP_MAX_SECONDS)
+        self._leads_since = (self._leads_since or clock.now()) if leads else None
+        if self._presence.is_due:
+            with connection.begin():
+                self._presence.report(connection, self._leads_since)
+        return wait
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -65,3 +84,4 @@ class PostgresScheduler(Scheduler):
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
+        self._leads_since = None

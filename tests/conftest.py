@@ -5,11 +5,13 @@ The controller starts the engines and migrates a template; each worker clones it
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from pipeline_nodes import Pipeline, pipeline
 from world import World, empty_database
 
 from ops import engines, migrate, ports
@@ -72,3 +74,10 @@ def clean_database() -> None:
 def world(clean_database: None) -> World:
     """A small shop, in the empty database."""
     return World()
+
+
+@pytest.fixture
+def nodes(world: World) -> Iterator[Pipeline]:
+    """Room for a pipeline of real processes on the test's database, with a broker of their own."""
+    with pipeline() as started:
+        yield started

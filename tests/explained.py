@@ -1,14 +1,17 @@
 """What PostgreSQL really does for a verb: the plans of the statements it sends, executed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 
 from models import order_list
 from models.order_list import Filter, Position
 from models.orders import Order
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 
@@ -65,16 +68,24 @@ class Explained:
 
 
 def page(engine: Engine, narrowed: Filter, after: Position | None, limit: int, *, newest_first: bool) -> Explained:
+    with engine.connect() as connection:
+        found, plans = plans_of(connection, order_list.page, narrowed, after, limit, newest_first)
+        return Explained(list(found), plans)
+
+
+def plans_of(
+    connection: Connection, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+) -> tuple[R, list[Plan]]:
+    """What the verb returns, and the plans of the statements that it sends, in their sequence."""
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         sent.append((statement, parameters))
 
-    with engine.connect() as connection:
-        event.listen(connection, "before_cursor_execute", note)
-        found = list(order_list.page(connection, narrowed, after, limit, newest_first))
-        event.remove(connection, "before_cursor_execute", note)
-        return Explained(found, [_plan(connection, *each) for each in sent])
+    event.listen(connection, "before_cursor_execute", note)
+    found = verb(connection, *args, **kwargs)
+    event.remove(connection, "before_cursor_execute", note)
+    return found, [_plan(connection, *each) for each in sent]
 
 
 def _plan(connection: Connection, statement: str, parameters: Any) -> Plan:

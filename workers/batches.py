@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 from celery import Task
 from sqlalchemy import Connection
@@ -27,24 +28,31 @@ def task(kind: str) -> Callable[[Verb], Task[..., None]]:
     """Make a verb the Celery task of this outbox kind. The verb gets the rows that are its to do, and never commits."""
 
     def register(verb: Verb) -> Task[..., None]:
-        @app.task(name=kind)
+        @app.task(name=kind, bind=True)
         @wraps(verb)
-        def deliver(outbox_ids: Sequence[int]) -> None:
-            _attempt(kind, verb, outbox_ids)
+        def deliver(self: Task[..., None], outbox_ids: Sequence[int]) -> None:
+            began = time.perf_counter()
+            done = _attempt(kind, verb, outbox_ids)
+            ms = round((time.perf_counter() - began) * 1000, 1)
+            log.info("batch done", kind=kind, delivered=len(outbox_ids), done=done, ms=ms, **_origin(self))
 
         return deliver
 
     return register
 
 
-def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> None:
-    began = time.perf_counter()
+def _origin(called: Task[..., None]) -> dict[str, Any]:
+    """The requests and traces that the message names: whoever looks for one of them finds the batch."""
+    headers = called.request.headers or {}
+    return {name: headers[name] for name in ("request_ids", "traceparents") if headers.get(name)}
+
+
+def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> int:
+    """How many of the rows were ours to do, and are done."""
     try:
-        done = _do(verb, ids)
+        return _do(verb, ids)
     except Exception as error:
-        _after_failure(kind, verb, ids, error)
-    else:
-        log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=_milliseconds_since(began))
+        return _after_failure(kind, verb, ids, error)
 
 
 def _do(verb: Verb, ids: Sequence[int]) -> int:
@@ -58,17 +66,17 @@ def _do(verb: Verb, ids: Sequence[int]) -> int:
         return len(due)
 
 
-def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) -> None:
+def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) -> int:
     if database.is_unavailable(error):
         # Nothing is wrong with the work. Its rows are still there, and their leases bring them back.
         log.warning("the database is unavailable; the batch will come again", kind=kind, rows=len(ids))
     elif len(ids) > 1:
         log.warning("batch failed, trying its halves", kind=kind, rows=len(ids), error=type(error).__name__)
         middle = len(ids) // 2
-        _attempt(kind, verb, ids[:middle])
-        _attempt(kind, verb, ids[middle:])
+        return _attempt(kind, verb, ids[:middle]) + _attempt(kind, verb, ids[middle:])
     else:
         _count_attempt(kind, ids, error)
+    return 0
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
@@ -81,7 +89,3 @@ def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
         if exhausted:
             dead_letters.bury(connection, exhausted, summary, trace, Policy.of(configured))
     log.error("work failed", kind=kind, rows=list(attempts.items()), dead=bool(exhausted), exc_info=error)
-
-
-def _milliseconds_since(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 1)

@@ -25,6 +25,8 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 5,
+    # Whoever finds the broker gone decides when to try again; kombu itself would try for six seconds, and block.
+    "max_retries": 0,
 }
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
@@ -36,9 +38,12 @@ task_default_queue = "orders"
 task_routes = {"orders.*": "orders", "rollups.*": "rollups", "upkeep.*": "rollups"}
 task_time_limit = 60
 
+worker_consumer = "workers.consumer:Consumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 10_000
 worker_send_task_events = True
+# Tasks of ours are acknowledged early, so there is none to cancel; unset, Celery warns of it at every lost connection.
+worker_cancel_long_running_tasks_on_connection_loss = True
 worker_soft_shutdown_timeout = 20
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False

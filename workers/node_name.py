@@ -10,4 +10,4 @@ def process_name(arguments: Sequence[str]) -> str:
     for command in COMMANDS:
         if command in arguments:
             return command
-    return "relay" if any(argument.startswith("relay@") for argument in arguments) else "worker"
+    return "relay" if any(argument.startswith("relay") for argument in arguments) else "worker"

@@ -7,10 +7,10 @@ message that still waits there has not been tried.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
 from sqlalchemy import Connection
 
@@ -29,22 +29,38 @@ SETTLE_SECONDS_WHEN_FULL = 0.1
 # What was committed this long after its transaction began is found by the quick scan; what took longer, by a full one.
 OVERLAP = timedelta(milliseconds=250)
 FULL_SCAN_SECONDS = 1.0
+FULL_SCAN_SHARE = 0.02
 LEASE_OVERRUN = "not done within its lease"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One message: rows of one kind."""
+    """One message: rows of one kind, and the requests and traces that they come from, each once."""
 
     kind: str
     ids: tuple[int, ...]
+    request_ids: tuple[str, ...] = ()
+    traceparents: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, kind: str, rows: Sequence[Due]) -> Self:
+        return cls(
+            kind,
+            tuple(row.id for row in rows),
+            tuple(dict.fromkeys(row.request_id for row in rows if row.request_id)),
+            tuple(dict.fromkeys(row.traceparent for row in rows if row.traceparent)),
+        )
+
+
+class BrokerUnreachable(Exception):
+    """The broker did not do what it was asked for, or did it and could not say so."""
 
 
 class Bell(Protocol):
-    """The broker, as the relay needs it."""
+    """The broker, as the relay needs it. Whatever it is asked may raise BrokerUnreachable."""
 
     def ring(self, batches: Sequence[Batch]) -> None:
-        """Publish one message per batch; may raise anything, and may then have published some of them."""
+        """Publish one message per batch; what fails may have published some of them."""
 
     def queue(self, kind: str) -> str:
         """The queue into which messages of this kind go."""
@@ -62,17 +78,17 @@ class Lease:
 
 def batches_of(rows: Iterable[Due]) -> list[Batch]:
     """Rows by kind, at most BATCH_MAX together; a row that has failed before goes alone."""
-    fresh: dict[str, list[int]] = {}
+    fresh: dict[str, list[Due]] = {}
     alone = []
     for row in rows:
         if row.attempts:
-            alone.append(Batch(row.kind, (row.id,)))
+            alone.append(Batch.of(row.kind, [row]))
         else:
-            fresh.setdefault(row.kind, []).append(row.id)
+            fresh.setdefault(row.kind, []).append(row)
     together = [
-        Batch(kind, tuple(ids[start : start + BATCH_MAX]))
-        for kind, ids in fresh.items()
-        for start in range(0, len(ids), BATCH_MAX)
+        Batch.of(kind, alike[start : start + BATCH_MAX])
+        for kind, alike in fresh.items()
+        for start in range(0, len(alike), BATCH_MAX)
     ]
     return together + alone
 
@@ -95,9 +111,20 @@ class Relay:
         self._monotonic = monotonic
         self._leases: dict[int, Lease] = {}
         self._messages: Counter[str] = Counter()
+        self._dispatched = self._redispatched = 0
         self._scanned_at: float | None = None
-        self._scanned_fully_at = float("-inf")
+        self._next_full_scan_at = float("-inf")
         self._settled_at = float("-inf")
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What this leader has done, in rows (and messages), and how many rows are in work."""
+        return {
+            "in_flight": len(self._leases),
+            "dispatched": self._dispatched,
+            "redispatched": self._redispatched,
+            "messages": self._messages.total(),
+        }
 
     def turn(self, connection: Connection) -> int:
         """Dispatch what is due; returns how many rows. `connection` is in autocommit mode."""
@@ -107,15 +134,19 @@ class Relay:
         rows = self._scan(connection, room) if room > 0 else []
         if rows:
             self._dispatch(batches_of(rows))
+            self._dispatched += len(rows)
+            self._redispatched += sum(row.attempts > 0 for row in rows)
         return len(rows)
 
     def _scan(self, connection: Connection, room: int) -> list[Due]:
         now = self._monotonic()
-        is_full = self._scanned_at is None or now - self._scanned_fully_at >= FULL_SCAN_SECONDS
+        is_full = self._scanned_at is None or now >= self._next_full_scan_at
         lookback = None if is_full else OVERLAP + timedelta(seconds=now - (self._scanned_at or now))
         rows = outbox.due(connection, lookback, self._leases, room)
         if is_full:
-            self._scanned_fully_at = now
+            # It reads past every dead row that no vacuum could remove yet: however many, it takes little of our time.
+            done = self._monotonic()
+            self._next_full_scan_at = done + max(FULL_SCAN_SECONDS, (done - now) / FULL_SCAN_SHARE)
         # A scan that had to stop early has not seen everything: the next one starts from the beginning.
         self._scanned_at = None if len(rows) == room else now
         return rows

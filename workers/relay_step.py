@@ -5,17 +5,21 @@ connection that polls: whoever loses the connection has lost the lead, without b
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from amqp.exceptions import ChannelError
 from celery import Celery, bootsteps
-from kombu.exceptions import OperationalError as BrokerUnreachable
 from sqlalchemy import Connection, text
 
+from models import outbox
 from models.lifecycle import Policy
-from runtime import database, heartbeat, logs, settings
-from workers.relay import Batch, Relay
+from models.nodes import NodeRole
+from runtime import clock, database, heartbeat, logs, settings
+from workers.back_off import BackOff
+from workers.bell import CeleryBell
+from workers.presence import Presence
+from workers.relay import BrokerUnreachable, Relay
 
 log = logs.get(__name__)
 
@@ -25,39 +29,14 @@ POLL_SECONDS = 0.01
 IDLE_POLL_SECONDS = 0.05
 IDLE_AFTER_POLLS = 500
 STANDBY_POLL_SECONDS = 0.5
-TROUBLE_PAUSE_SECONDS = 1.0
+# How long to leave broker or database alone after a failure: twice as long each time, within these bounds.
+TROUBLE_SECONDS_MIN, TROUBLE_SECONDS_MAX = 0.5, 5.0
 STOP_SECONDS = 10
 
 
-class CeleryBell:
-    """Rings by publishing to Celery's queues, all messages of a turn in one round trip."""
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-
-    def queue(self, kind: str) -> str:
-        return str(self._app.amqp.router.route({}, kind)["queue"].name)
-
-    def ring(self, batches: Sequence[Batch]) -> None:
-        producer: Any  # the stubs do not know `batch` yet
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for batch in batches:
-                self._app.send_task(
-                    batch.kind,
-                    args=[list(batch.ids)],
-                    argsrepr=f"({len(batch.ids)} rows)",
-                    producer=producer,
-                    retry=False,
-                    ignore_result=True,
-                )
-
-    def waiting(self, queue: str) -> int:
-        with self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            try:
-                return int(channel.queue_declare(queue, passive=True).message_count)
-            except ChannelError:  # To Redis an empty list does not exist.
-                return 0
+def is_relay_node(app: Celery) -> bool:
+    """Whether the node that this app runs in is a relay: it consumes the queue of that name, in which nothing comes."""
+    return QUEUE in app.amqp.queues.consume_from
 
 
 class RelayStep(bootsteps.StartStopStep):
@@ -68,9 +47,13 @@ class RelayStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self.enabled = QUEUE in parent.app.amqp.queues.consume_from
+        self.enabled = is_relay_node(parent.app)
+        parent.relay = self if self.enabled else None
+        self.facts: Mapping[str, object] = {"leads": False}
         self._stopped = threading.Event()
-        self._app: Celery = parent.app
+        self._bell = CeleryBell(parent.app)
+        self._back_off = BackOff(TROUBLE_SECONDS_MIN, TROUBLE_SECONDS_MAX)
+        self._presence = Presence(str(parent.hostname), NodeRole.RELAY)
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     def start(self, parent: Any) -> None:
@@ -80,17 +63,24 @@ class RelayStep(bootsteps.StartStopStep):
         self._stopped.set()
         self._thread.join(STOP_SECONDS)
 
+    # A soft shutdown ends with this one.
+    terminate = stop
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
                 with database.session() as connection:
                     self._stand_by(connection)
             except BrokerUnreachable as error:
-                log.warning("the broker is unreachable; work waits in the outbox", error=type(error).__name__)
-                self._pause(TROUBLE_PAUSE_SECONDS)
+                self._rest("the broker is unreachable; work waits in the outbox", error)
             except Exception as error:
-                log.exception("the relay stumbles and starts again", error=type(error).__name__)
-                self._pause(TROUBLE_PAUSE_SECONDS)
+                self._rest("the relay stumbles and starts again", error)
+
+    def _rest(self, what: str, error: Exception) -> None:
+        seconds = self._back_off.after_failure()
+        cause = type(error.__cause__ or error).__name__
+        log.warning(what, error=cause, seconds=seconds, exc_info=not _is_expected(error))
+        self._pause(seconds)
 
     def _stand_by(self, connection: Connection) -> None:
         """Wait for the lead, then keep it until told to stop or until something fails."""
@@ -100,20 +90,47 @@ class RelayStep(bootsteps.StartStopStep):
                 try:
                     self._lead(connection)
                 finally:
+                    self.facts = {"leads": False}
                     # A pooled connection outlives this loop; the lock must not.
                     connection.invalidate()
                 return
+            self._report(connection)
             self._pause(STANDBY_POLL_SECONDS)
+        self._presence.leave(connection)
 
     def _lead(self, connection: Connection) -> None:
         configured = settings.current()
-        relay = Relay(CeleryBell(self._app), Policy.of(configured), configured.lease, configured.max_attempts)
-        idle_polls = 0
+        relay = Relay(self._bell, Policy.of(configured), configured.lease, configured.max_attempts)
+        outbox.read_along_indexes(connection)
+        since, idle_polls = clock.now(), 0
         while not self._stopped.is_set():
+            # Before the turn: with the broker away, every turn ends the lead, and this must be heard all the same.
+            self._report(connection, since, {"broker_reachable": self._bell.is_reachable, **relay.counts})
             dispatched = relay.turn(connection)
+            self._back_off.after_success()
             idle_polls = 0 if dispatched else idle_polls + 1
             self._pause(POLL_SECONDS if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
+        self._presence.leave(connection)
+
+    def _report(
+        self, connection: Connection, since: datetime | None = None, counts: Mapping[str, object] | None = None
+    ) -> None:
+        """Every few seconds, say for `celery inspect relay` and in `nodes` what there is to say."""
+        if not self._presence.is_due:
+            return
+        waiting = outbox.backlog(connection)
+        facts = {
+            "depth": sum(each.depth for each in waiting),
+            "lag_seconds": round(max((each.lag_seconds for each in waiting), default=0.0), 3),
+            **(counts or {}),
+        }
+        self._presence.report(connection, since, facts)
+        self.facts = {"leads": since is not None, "since": since and since.isoformat(), **facts}
 
     def _pause(self, seconds: float) -> None:
         heartbeat.beat()
         self._stopped.wait(seconds)
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, BrokerUnreachable) or database.is_unavailable(error)

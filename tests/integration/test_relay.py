@@ -11,7 +11,7 @@ from world import World
 from models.lifecycle import Status
 from runtime import database
 from workers.app import app
-from workers.relay import IN_FLIGHT_MAX, Batch, Relay
+from workers.relay import IN_FLIGHT_MAX, Batch, BrokerUnreachable, Relay
 
 LEASE = timedelta(seconds=30)
 
@@ -25,7 +25,7 @@ class Queue:
 
     def ring(self, batches: Sequence[Batch]) -> None:
         if self.is_down:
-            raise ConnectionError
+            raise BrokerUnreachable
         self.messages += batches
 
     def queue(self, kind: str) -> str:
@@ -56,6 +56,11 @@ class Bench:
 
     def leader(self, world: World) -> Relay:
         return Relay(self.queue, world.policy, LEASE, max_attempts=8, monotonic=lambda: self.now)
+
+    def read_slow_clock(self) -> float:
+        """Half a second later than when it was read last."""
+        self.now += 0.5
+        return self.now
 
     def turn(self, after: float = 0.0, relay: Relay | None = None) -> int:
         self.now += after
@@ -167,7 +172,7 @@ def test_a_row_that_a_worker_is_busy_with_is_left_alone(world: World, bench: Ben
 def test_with_the_broker_down_work_waits_and_goes_out_when_it_is_back(world: World, bench: Bench) -> None:
     orders(world, 5)
     bench.queue.is_down = True
-    with pytest.raises(ConnectionError):
+    with pytest.raises(BrokerUnreachable):
         bench.turn()
     bench.queue.is_down = False
     assert bench.turn(after=1) == 5
@@ -193,3 +198,37 @@ def test_the_broker_never_holds_more_than_a_bounded_number_of_rows(world: World,
     assert bench.turn(after=0.01) == 0
     bench.queue.deliver()
     assert bench.turn(after=0.2) == 500
+
+
+def test_a_full_scan_that_takes_long_is_made_the_more_seldom(world: World, bench: Bench) -> None:
+    relay = Relay(bench.queue, world.policy, LEASE, max_attempts=8, monotonic=bench.read_slow_clock)
+    assert bench.turn(relay=relay) == 0
+    orders(world, 1)
+    world.sql("UPDATE outbox SET available_at = now() - interval '1 hour'")
+    assert bench.turn(after=2, relay=relay) == 0, "the one before took half a second: not yet"
+    assert bench.turn(after=25, relay=relay) == 1
+
+
+def test_what_was_dispatched_and_what_again_is_counted(world: World, bench: Bench) -> None:
+    orders(world, 120)
+    bench.turn()
+    assert bench.relay.counts == {"in_flight": 120, "dispatched": 120, "redispatched": 0, "messages": 2}
+    bench.queue.lose_everything()
+    bench.turn(after=LEASE.total_seconds())
+    world.sql("UPDATE outbox SET available_at = now()")
+    bench.turn(after=2)
+    assert bench.relay.counts == {"in_flight": 120, "dispatched": 240, "redispatched": 120, "messages": 122}
+    bench.queue.deliver()
+    world.sql("DELETE FROM outbox")
+    bench.turn(after=2)
+    assert bench.relay.counts["in_flight"] == 0
+
+
+def test_a_message_names_each_request_and_trace_of_its_rows_once(world: World, bench: Bench) -> None:
+    bowl, user = world.product(), world.user()
+    world.accept(*[world.request(user, {bowl.sku: 1}, request_id=f"request-{number % 3}") for number in range(9)])
+    world.sql("UPDATE outbox SET traceparent = 'trace'")
+    bench.turn()
+    [message] = bench.queue.messages
+    assert message.request_ids == ("request-0", "request-1", "request-2")
+    assert message.traceparents == ("trace",)

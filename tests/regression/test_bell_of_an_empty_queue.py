@@ -12,8 +12,8 @@ from world import World
 from models import outbox
 from runtime import database
 from workers.app import app
+from workers.bell import CeleryBell
 from workers.relay import Batch
-from workers.relay_step import CeleryBell
 
 
 def test_in_an_empty_queue_nothing_waits() -> None:

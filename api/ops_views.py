@@ -1,0 +1,89 @@
+"""What people on call get: the JSON form of how the pipeline is doing."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from api.views import Timestamp, View
+from models import outbox, pipeline
+from models.outbox import COUNTED_MAX
+from models.pipeline import Pipeline, Problem
+
+Seconds = Annotated[float, Field(description="rounded to milliseconds")]
+Count = Annotated[int, Field(description=f"{COUNTED_MAX} means: as many, or more")]
+
+
+class BacklogView(View):
+    kind: Annotated[str, Field(description="the task that does it")]
+    depth: Count
+    due: Annotated[int, Field(description="of these, what is not delayed")]
+    lag_seconds: Annotated[float, Field(description="for how long the oldest of what is due has waited")]
+
+    @classmethod
+    def of(cls, backlog: outbox.Backlog) -> Self:
+        return cls(kind=backlog.kind, depth=backlog.depth, due=backlog.due, lag_seconds=round(backlog.lag_seconds, 3))
+
+
+class OutboxView(View):
+    depth: Count
+    lag_seconds: Seconds
+    kinds: Sequence[BacklogView]
+
+
+class LeaderView(View):
+    name: str
+    since: Timestamp
+    beat_age_seconds: Annotated[float, Field(description="how long ago it was last heard of")]
+
+    @classmethod
+    def of(cls, leader: pipeline.Leader) -> Self:
+        return cls(name=leader.name, since=leader.since, beat_age_seconds=round(leader.beat_age_seconds, 3))
+
+
+class PresenceView(View):
+    alive: Annotated[int, Field(description="how many were heard of in the last 15 s")]
+    leader: LeaderView | None
+
+    @classmethod
+    def of(cls, presence: pipeline.Presence) -> Self:
+        return cls(alive=presence.alive, leader=LeaderView.of(presence.leader) if presence.leader else None)
+
+
+class WorkersView(View):
+    alive: Annotated[int, Field(description="how many were heard of in the last 15 s")]
+
+
+class RollupsView(View):
+    as_of: Timestamp
+    lag_seconds: Seconds
+
+
+class PipelineView(View):
+    status: Annotated[Literal["ok", "degraded"], Field(description="degraded: somebody should look at the problems")]
+    problems: Sequence[Problem]
+    outbox: OutboxView
+    relay: PresenceView
+    workers: WorkersView
+    beat: PresenceView
+    rollups: RollupsView
+    stuck_orders: Count
+    dead_letters: Annotated[int, Field(description="those that nobody has resolved yet")]
+
+    @classmethod
+    def of(cls, seen: Pipeline) -> Self:
+        return cls(
+            status="degraded" if seen.problems else "ok",
+            problems=seen.problems,
+            outbox=OutboxView(
+                depth=seen.depth,
+                lag_seconds=round(seen.lag_seconds, 3),
+                kinds=[BacklogView.of(each) for each in seen.outbox],
+            ),
+            relay=PresenceView.of(seen.relay),
+            workers=WorkersView(alive=seen.workers.alive),
+            beat=PresenceView.of(seen.beat),
+            rollups=RollupsView(as_of=seen.rollups_as_of, lag_seconds=round(seen.rollup_lag_seconds, 3)),
+            stuck_orders=seen.stuck_orders,
+            dead_letters=seen.dead_letters,
+        )

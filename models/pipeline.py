@@ -1,0 +1,140 @@
+"""How the pipeline is doing, in one look: what waits and for how long, who is there, and what somebody has to look at.
+
+Cheap enough to be asked every few seconds: nothing here reads more than `COUNTED_MAX` rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection, text
+
+from models import outbox
+from models.lifecycle import FINAL
+from models.nodes import SILENT, NodeRole
+from models.outbox import COUNTED_MAX, Backlog
+from models.rollups import NAME
+
+# From here on somebody should know. The relay dispatches within milliseconds; a lease that is lost costs half a minute.
+OUTBOX_LAG_MAX = timedelta(seconds=60)
+ROLLUP_LAG_MAX = timedelta(seconds=60)
+
+
+class Problem(StrEnum):
+    NO_RELAY = "no_relay"
+    NO_WORKER = "no_worker"
+    NO_BEAT = "no_beat"
+    BROKER_UNREACHABLE = "broker_unreachable"
+    OUTBOX_LAGS = "outbox_lags"
+    ROLLUPS_LAG = "rollups_lag"
+    STUCK_ORDERS = "stuck_orders"
+    DEAD_LETTERS = "dead_letters"
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A relay or beat that leads, and when it was last heard of."""
+
+    name: str
+    since: datetime
+    beat_age_seconds: float
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Who of a role was heard of lately, and who of them leads (of workers, nobody)."""
+
+    alive: int
+    leader: Leader | None
+    broker_reachable: bool | None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Counts end at `COUNTED_MAX`."""
+
+    outbox: Sequence[Backlog]
+    relay: Presence
+    workers: Presence
+    beat: Presence
+    rollups_as_of: datetime
+    rollup_lag_seconds: float
+    stuck_orders: int
+    dead_letters: int
+
+    @property
+    def depth(self) -> int:
+        return sum(each.depth for each in self.outbox)
+
+    @property
+    def lag_seconds(self) -> float:
+        """For how long the oldest work that is due has waited."""
+        return max((each.lag_seconds for each in self.outbox), default=0.0)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What somebody should look at; empty where all is well."""
+        return list(_problems(self))
+
+
+def _problems(seen: Pipeline) -> Iterator[Problem]:
+    found = {
+        Problem.NO_RELAY: seen.relay.leader is None,
+        Problem.NO_WORKER: seen.workers.alive == 0,
+        Problem.NO_BEAT: seen.beat.leader is None,
+        Problem.BROKER_UNREACHABLE: seen.relay.broker_reachable is False,
+        Problem.OUTBOX_LAGS: seen.lag_seconds > OUTBOX_LAG_MAX.total_seconds(),
+        Problem.ROLLUPS_LAG: seen.rollup_lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
+        Problem.STUCK_ORDERS: seen.stuck_orders > 0,
+        Problem.DEAD_LETTERS: seen.dead_letters > 0,
+    }
+    yield from (problem for problem, is_there in found.items() if is_there)
+
+
+# Two of a role claim the lead as long as one of them has lost it and not said so yet: the later one has it.
+_PRESENT = text(
+    """
+    SELECT role, count(*) OVER (PARTITION BY role) AS alive, name, leads_since,
+        extract(epoch FROM clock_timestamp() - beat_at)::float AS age, CAST(facts ->> 'broker_reachable' AS boolean)
+            AS broker_reachable
+    FROM nodes WHERE beat_at > clock_timestamp() - :silent ORDER BY role, leads_since NULLS FIRST
+    """
+)
+
+# Leans on ix_orders_due_at and ix_dead_letters_id.
+_COUNTS = text(
+    """
+    SELECT as_of, greatest(extract(epoch FROM now() - as_of), 0)::float AS lag_seconds,
+        (SELECT count(*) FROM (
+            SELECT FROM orders WHERE status <> ALL(:final) AND due_at <= now() LIMIT :limit
+        ) AS found) AS stuck,
+        (SELECT count(*) FROM (SELECT FROM dead_letters WHERE resolved_at IS NULL LIMIT :limit) AS found) AS dead
+    FROM rollup_state WHERE name = :name
+    """
+)
+
+
+def look(connection: Connection) -> Pipeline:
+    """How the pipeline is doing now."""
+    present = _present(connection)
+    values = {"final": sorted(FINAL), "limit": COUNTED_MAX, "name": NAME}
+    counts = connection.execute(_COUNTS, values).one()
+    return Pipeline(
+        outbox=outbox.backlog(connection),
+        relay=present[NodeRole.RELAY],
+        workers=present[NodeRole.WORKER],
+        beat=present[NodeRole.BEAT],
+        rollups_as_of=counts.as_of,
+        rollup_lag_seconds=counts.lag_seconds,
+        stuck_orders=counts.stuck,
+        dead_letters=counts.dead,
+    )
+
+
+def _present(connection: Connection) -> dict[NodeRole, Presence]:
+    present = {role: Presence(0, None, None) for role in NodeRole}
+    for row in connection.execute(_PRESENT, {"silent": SILENT}):
+        leader = Leader(row.name, row.leads_since, row.age) if row.leads_since is not None else None
+        present[NodeRole(row.role)] = Presence(row.alive, leader, row.broker_reachable)
+    return present

@@ -1,0 +1,135 @@
+"""Workers as real nodes: how one ends, how its children are replaced, and what its heartbeat proves."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from pipeline_nodes import Node, Pipeline, all_delivered, assert_every_order_went_the_whole_way_once, ready
+from running_system import eventually
+from world import World
+
+from runtime import database, settings
+
+pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+
+# `worker_soft_shutdown_timeout` is 20 s; orchestrators are told to wait for 30.
+SHUTDOWN_SECONDS = 30
+
+
+def place_apart(world: World, count: int) -> None:
+    """Orders that arrive one after the other, so that they become several messages."""
+    bowl, user = world.product(), world.user()
+    for _ in range(count):
+        world.place(user, {bowl.sku: 1})
+        time.sleep(0.05)
+
+
+def stop(node: Node) -> None:
+    node.child.ask_to_stop()
+    eventually(lambda: not node.is_alive, f"the end of {node.name}", SHUTDOWN_SECONDS)
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_and_ends(world: World, nodes: Pipeline) -> None:
+    relay, worker = nodes.start_relay(LEASE="120"), nodes.start_worker()
+    ready(relay, worker)
+    with database.transaction() as connection:
+        connection.exec_driver_sql("LOCK TABLE products IN ACCESS SHARE MODE")
+        place_apart(world, 3)
+        eventually(lambda: all_delivered(world), "the first orders")
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM products FOR UPDATE")
+        bowl = world.sql("SELECT sku FROM products")[0][0]
+        user = world.user()
+        for _ in range(2):
+            world.place(user, {bowl: 1})
+            time.sleep(0.2)
+        worker.child.ask_to_stop()
+        time.sleep(2)
+        assert worker.is_alive, "it waits for the batches that are in work"
+    eventually(lambda: not worker.is_alive, "the end of the worker", SHUTDOWN_SECONDS)
+    assert worker.child.exit_code == 0
+    assert world.sql("SELECT count(*) FROM orders WHERE status = 'pending'") == [(0,)], "what was in work is done"
+    other = nodes.start_worker("other")
+    ready(other)
+    eventually(lambda: all_delivered(world), "the rest, by another worker, long before any lease is over")
+    assert_every_order_went_the_whole_way_once(world)
+    assert world.sql("SELECT max(attempts) FROM outbox") in ([(None,)], [(0,)])
+
+
+def test_workers_that_are_stopped_in_the_middle_of_everything_lose_nothing(world: World, nodes: Pipeline) -> None:
+    relay = nodes.start_relay(LEASE="3")
+    bowl, user = world.product(), world.user()
+    for number in range(3):
+        worker = nodes.start_worker(f"worker{number}", LEASE="3")
+        ready(relay, worker)
+        world.accept(*[world.request(user, {bowl.sku: 1}) for _ in range(1000)])
+        eventually(lambda: world.sql("SELECT count(*) FROM orders WHERE status <> 'pending'")[0][0] > 0, "work begins")
+        stop(worker)
+    last = nodes.start_worker("last", LEASE="3")
+    ready(last)
+    eventually(lambda: all_delivered(world), "all orders delivered", seconds=60)
+    assert_every_order_went_the_whole_way_once(world)
+
+
+def test_children_are_replaced_and_each_has_connections_of_its_own(world: World, nodes: Pipeline) -> None:
+    relay, worker = nodes.start_relay(), nodes.start_worker("worker", "--max-tasks-per-child", "5")
+    ready(relay, worker)
+    seen = set(worker.children)
+    bowl, user = world.product(), world.user()
+    for _ in range(60):
+        world.place(user, {bowl.sku: 1})
+        time.sleep(0.05)
+        seen.update(worker.children)
+    eventually(lambda: all_delivered(world), "all orders delivered")
+    assert len(seen) >= 6, "children were replaced"
+    assert_every_order_went_the_whole_way_once(world)
+    assert {line["event"] for line in worker.lines() if line["level"] in ("error", "critical")} == set()
+    [[pid, beaten]] = world.sql("SELECT pid, beat_at > now() - interval '6 seconds' FROM nodes WHERE role = 'worker'")
+    assert (pid, beaten) == (worker.pid, True), "and the connection of the main process, that they inherit, is unharmed"
+
+
+def test_a_worker_whose_loop_hangs_falls_silent_though_its_process_lives(world: World, nodes: Pipeline) -> None:
+    """A pool without processes works in the consumer's own loop, so that work which waits for a lock holds it up."""
+    relay, worker = nodes.start_relay(), nodes.start_worker("worker", "-P", "solo")
+    ready(relay, worker)
+    bowl, user = world.product(), world.user()
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM products FOR UPDATE")
+        world.place(user, {bowl.sku: 1})
+        eventually(lambda: worker.heartbeat_age > 6, "silence", seconds=9)
+    eventually(lambda: worker.heartbeat_age < 3, "the beat")
+    eventually(lambda: all_delivered(world), "delivery")
+
+
+@contextmanager
+def database_closed() -> Iterator[None]:
+    """Nobody is let into the test's database, and who was in it is thrown out."""
+    url = settings.current().database_url.get_secret_value()
+    with psycopg.connect(url) as connection:
+        name = connection.info.dbname
+    with psycopg.connect(url.replace(name, "postgres"), autocommit=True) as administrator:
+        administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+        administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
+
+
+def test_a_lost_database_kills_no_node_and_all_go_on_when_it_is_back(world: World, nodes: Pipeline) -> None:
+    started = (nodes.start_relay(LEASE="3"), nodes.start_worker(LEASE="3"), nodes.start_beat())
+    ready(*started)
+    place_apart(world, 5)
+    with database_closed():
+        time.sleep(8)
+        assert all(node.heartbeat_age < 7 for node in started)
+    place_apart(world, 5)
+    eventually(lambda: all_delivered(world), "all orders delivered", seconds=60)
+    assert all(node.is_alive for node in started)
+    eventually(
+        lambda: world.sql("SELECT count(*) FROM nodes WHERE beat_at > now() - interval '5 seconds'") == [(3,)],
+        "every node says that it is there",
+    )
+    assert_every_order_went_the_whole_way_once(world)
