@@ -28,6 +28,7 @@ class Step:
     reason: str | None = None
     tracking_number: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def stock_effect(self) -> StockEffect:
@@ -48,7 +49,7 @@ _MOVE = text(
     WITH step AS (
         SELECT * FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS s(
             order_id uuid, version int, source text, target text, actor text, reason text, tracking_number text,
-            request_id text, stays interval, follow_up text, follow_up_in interval)
+            request_id text, traceparent text, stays interval, follow_up text, follow_up_in interval)
     ), moved AS (
         UPDATE orders SET
             status = step.target, version = orders.version + 1, updated_at = now(), due_at = now() + step.stays,
@@ -56,15 +57,17 @@ _MOVE = text(
         FROM step
         WHERE orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
         RETURNING orders.id, orders.version, orders.total_minor, orders.currency, orders.user_id, orders.placed_on,
-            step.source, step.target, step.actor, step.reason, step.request_id, step.follow_up, step.follow_up_in
+            step.source, step.target, step.actor, step.reason, step.request_id, step.traceparent, step.follow_up,
+            step.follow_up_in
     ), recorded AS (
         INSERT INTO order_events (order_id, version, from_status, to_status, actor, reason, request_id,
             amount_minor, currency, user_id, placed_on)
         SELECT id, version, source, target, actor, reason, request_id, total_minor, currency, user_id, placed_on
         FROM moved
     ), queued AS (
-        INSERT INTO outbox (kind, order_id, expected_version, request_id, available_at)
-        SELECT follow_up, id, version, request_id, now() + follow_up_in FROM moved WHERE follow_up IS NOT NULL
+        INSERT INTO outbox (kind, order_id, expected_version, request_id, traceparent, available_at)
+        SELECT follow_up, id, version, request_id, traceparent, now() + follow_up_in FROM moved
+        WHERE follow_up IS NOT NULL
     )
     SELECT id FROM moved
     """
@@ -135,6 +138,7 @@ def _document(step: Step, policy: Policy) -> dict[str, object]:
         "reason": step.reason,
         "tracking_number": step.tracking_number,
         "request_id": step.request_id,
+        "traceparent": step.traceparent,
         "stays": policy.deadline(step.target),
         "follow_up": follow_up.kind if follow_up else None,
         "follow_up_in": follow_up.delay if follow_up else None,

@@ -120,7 +120,7 @@ def _celery(settled: Profile, name: str, *arguments: str) -> Process:
     heartbeat = settled.data / "heartbeat" / name
     heartbeat.parent.mkdir(exist_ok=True)
     heartbeat.unlink(missing_ok=True)
-    # SIGTERM is to be Celery's soft shutdown: tasks that run get a while to finish, then go back to the queue.
+    # SIGTERM is to be Celery's soft shutdown: tasks that run get 5 s to finish.
     own = {"HEARTBEAT_FILE": str(heartbeat), "REMAP_SIGTERM": "SIGQUIT"}
     return Process(name, [*CELERY, *arguments], {**settled.environment, **own}, heartbeat.exists, ready_timeout=60.0)
 

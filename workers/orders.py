@@ -65,6 +65,7 @@ def _move(connection: Connection, due: Sequence[Work], source: Status, target: S
             target=target,
             tracking_number=_tracking_number(work.order_id) if target is Status.SHIPPED else None,
             request_id=work.request_id,
+            traceparent=work.traceparent,
         )
         for work in due
         if work.order_id is not None and work.expected_version is not None

@@ -83,7 +83,7 @@ def test_a_broker_that_hangs_with_its_sockets_open_stops_nobody_for_good(world: 
     relay, worker = nodes.start_relay(LEASE=LEASE_SECONDS), nodes.start_worker(LEASE=LEASE_SECONDS)
     ready(relay, worker)
     bowl, user = world.product(), world.user()
-    for _ in range(3):
+    for _ in range(2):
         os.kill(nodes.broker_pid, signal.SIGSTOP)
         for _ in range(20):
             world.place(user, {bowl.sku: 1})
@@ -103,7 +103,7 @@ def test_who_tries_to_reach_a_lost_broker_is_alive_and_works_soon_after_it_is_ba
     nodes.kill_broker()
     oldest = 0.0
     gone_at = time.monotonic()
-    while time.monotonic() < gone_at + 20:
+    while time.monotonic() < gone_at + 15:
         oldest = max(oldest, worker.heartbeat_age, relay.heartbeat_age)
         time.sleep(0.1)
     assert oldest < 10, "the files say that both live"

@@ -14,8 +14,8 @@ from runtime import database, settings
 
 pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
 
-# `worker_soft_shutdown_timeout` is 20 s; orchestrators are told to wait for 30.
-SHUTDOWN_SECONDS = 30
+# `worker_soft_shutdown_timeout` is 5 s; docker-compose.yml waits for 30.
+SHUTDOWN_SECONDS = 20
 
 
 def place_apart(world: World, count: int) -> None:
@@ -31,31 +31,27 @@ def stop(node: Node) -> None:
     eventually(lambda: not node.is_alive, f"the end of {node.name}", SHUTDOWN_SECONDS)
 
 
-def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_and_ends(world: World, nodes: Pipeline) -> None:
+def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_and_gives_back_the_rest(
+    world: World, nodes: Pipeline
+) -> None:
     relay, worker = nodes.start_relay(LEASE="120"), nodes.start_worker()
     ready(relay, worker)
-    with database.transaction() as connection:
-        connection.exec_driver_sql("LOCK TABLE products IN ACCESS SHARE MODE")
-        place_apart(world, 3)
-        eventually(lambda: all_delivered(world), "the first orders")
+    bowl, user = world.product(), world.user()
     with database.transaction() as connection:
         connection.exec_driver_sql("SELECT 1 FROM products FOR UPDATE")
-        bowl = world.sql("SELECT sku FROM products")[0][0]
-        user = world.user()
-        for _ in range(2):
-            world.place(user, {bowl: 1})
+        for _ in range(6):  # two in work, two fetched ahead, two in the queue
+            world.place(user, {bowl.sku: 1})
             time.sleep(0.2)
         worker.child.ask_to_stop()
         time.sleep(2)
         assert worker.is_alive, "it waits for the batches that are in work"
     eventually(lambda: not worker.is_alive, "the end of the worker", SHUTDOWN_SECONDS)
     assert worker.child.exit_code == 0
-    assert world.sql("SELECT count(*) FROM orders WHERE status = 'pending'") == [(0,)], "what was in work is done"
+    assert world.sql("SELECT count(*) FROM orders WHERE status = 'pending'") == [(4,)], "what was in work is done"
     other = nodes.start_worker("other")
     ready(other)
     eventually(lambda: all_delivered(world), "the rest, by another worker, long before any lease is over")
     assert_every_order_went_the_whole_way_once(world)
-    assert world.sql("SELECT max(attempts) FROM outbox") in ([(None,)], [(0,)])
 
 
 def test_workers_that_are_stopped_in_the_middle_of_everything_lose_nothing(world: World, nodes: Pipeline) -> None:
@@ -74,16 +70,17 @@ def test_workers_that_are_stopped_in_the_middle_of_everything_lose_nothing(world
 
 
 def test_children_are_replaced_and_each_has_connections_of_its_own(world: World, nodes: Pipeline) -> None:
-    relay, worker = nodes.start_relay(), nodes.start_worker("worker", "--max-tasks-per-child", "5")
+    relay, worker = nodes.start_relay(), nodes.start_worker("worker", "--max-tasks-per-child", "8")
     ready(relay, worker)
     seen = set(worker.children)
     bowl, user = world.product(), world.user()
-    for _ in range(60):
+    for _ in range(20):
         world.place(user, {bowl.sku: 1})
-        time.sleep(0.05)
+        time.sleep(0.1)
         seen.update(worker.children)
     eventually(lambda: all_delivered(world), "all orders delivered")
-    assert len(seen) >= 6, "children were replaced"
+    seen.update(worker.children)
+    assert len(seen) >= 5, "children were replaced"
     assert_every_order_went_the_whole_way_once(world)
     assert {line["event"] for line in worker.lines() if line["level"] in ("error", "critical")} == set()
     [[pid, beaten]] = world.sql("SELECT pid, beat_at > now() - interval '6 seconds' FROM nodes WHERE role = 'worker'")
