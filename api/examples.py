@@ -33,7 +33,7 @@ from models import errors
 from models.analytics import Freshness
 from models.lifecycle import Status
 from models.permissions import Role
-from models.pipeline import Problem
+from models.pipeline import PipelineProblem
 from models.transition_requests import RequestState
 
 EMAIL = "clara@example.com"
@@ -61,7 +61,7 @@ _FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
 _EVENTS = [EventView.of(event) for event in demo.EVENTS]
 _PIPELINE = PipelineView(
     status="degraded",
-    problems=[Problem.DEAD_LETTERS],
+    problems=[PipelineProblem.DEAD_LETTERS],
     outbox=OutboxView(
         depth=12,
         lag_seconds=0.018,

@@ -8,7 +8,7 @@ from pydantic import Field
 from api.views import Timestamp, View
 from models import outbox, pipeline
 from models.outbox import COUNTED_MAX
-from models.pipeline import Pipeline, Problem
+from models.pipeline import Pipeline, PipelineProblem
 
 Seconds = Annotated[float, Field(description="rounded to milliseconds")]
 Count = Annotated[int, Field(description=f"{COUNTED_MAX} means: as many, or more")]
@@ -61,7 +61,7 @@ class RollupsView(View):
 
 class PipelineView(View):
     status: Annotated[Literal["ok", "degraded"], Field(description="degraded: somebody should look at the problems")]
-    problems: Sequence[Problem]
+    problems: Sequence[PipelineProblem]
     outbox: OutboxView
     relay: PresenceView
     workers: WorkersView

@@ -21,7 +21,7 @@ OUTBOX_LAG_MAX = timedelta(seconds=60)
 ROLLUP_LAG_MAX = timedelta(seconds=60)
 
 
-class Problem(StrEnum):
+class PipelineProblem(StrEnum):
     NO_RELAY = "no_relay"
     NO_WORKER = "no_worker"
     NO_BEAT = "no_beat"
@@ -73,21 +73,21 @@ class Pipeline:
         return max((each.lag_seconds for each in self.outbox), default=0.0)
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[PipelineProblem]:
         """What somebody should look at; empty where all is well."""
         return list(_problems(self))
 
 
-def _problems(seen: Pipeline) -> Iterator[Problem]:
+def _problems(seen: Pipeline) -> Iterator[PipelineProblem]:
     found = {
-        Problem.NO_RELAY: seen.relay.leader is None,
-        Problem.NO_WORKER: seen.workers.alive == 0,
-        Problem.NO_BEAT: seen.beat.leader is None,
-        Problem.BROKER_UNREACHABLE: seen.relay.broker_reachable is False,
-        Problem.OUTBOX_LAGS: seen.lag_seconds > OUTBOX_LAG_MAX.total_seconds(),
-        Problem.ROLLUPS_LAG: seen.rollup_lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
-        Problem.STUCK_ORDERS: seen.stuck_orders > 0,
-        Problem.DEAD_LETTERS: seen.dead_letters > 0,
+        PipelineProblem.NO_RELAY: seen.relay.leader is None,
+        PipelineProblem.NO_WORKER: seen.workers.alive == 0,
+        PipelineProblem.NO_BEAT: seen.beat.leader is None,
+        PipelineProblem.BROKER_UNREACHABLE: seen.relay.broker_reachable is False,
+        PipelineProblem.OUTBOX_LAGS: seen.lag_seconds > OUTBOX_LAG_MAX.total_seconds(),
+        PipelineProblem.ROLLUPS_LAG: seen.rollup_lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
+        PipelineProblem.STUCK_ORDERS: seen.stuck_orders > 0,
+        PipelineProblem.DEAD_LETTERS: seen.dead_letters > 0,
     }
     yield from (problem for problem, is_there in found.items() if is_there)
 

@@ -67,9 +67,11 @@ class PresenceStep(bootsteps.StartStopStep):
     terminate = stop
 
     def _run(self) -> None:
-        while not self._stopped.wait(REPORT_SECONDS if self._presence.has_reported else 0.2):
-            if heartbeat.age_seconds() < SILENT_SECONDS:
+        while not self._stopped.is_set():
+            is_alive = heartbeat.age_seconds() < SILENT_SECONDS
+            if is_alive:
                 self._in_transaction(self._presence.report)
+            self._stopped.wait(REPORT_SECONDS if is_alive else EVERY_SECONDS / 10)
         self._in_transaction(self._presence.leave)
 
     def _in_transaction(self, said: Any) -> None:

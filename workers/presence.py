@@ -30,10 +30,6 @@ class Presence:
         self._reported_at = float("-inf")
 
     @property
-    def has_reported(self) -> bool:
-        return self._reported_at > float("-inf")
-
-    @property
     def is_due(self) -> bool:
         return time.monotonic() - self._reported_at >= REPORT_SECONDS
 

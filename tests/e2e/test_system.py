@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -87,6 +88,20 @@ def test_flower_knows_worker_and_relay_and_their_tasks(system: RunningSystem) ->
     page = httpx2.get(f"{flower}/workers", auth=auth).text
     assert "worker@" in page
     assert "relay@" in page
+
+
+def test_people_on_call_see_in_one_look_that_all_is_well(system: RunningSystem) -> None:
+    with system.client("staff") as staff:
+
+        def look() -> dict[str, Any]:
+            seen: dict[str, Any] = staff.get("/v1/ops/pipeline").json()
+            return seen
+
+        eventually(lambda: look()["status"] == "ok", "a pipeline without problems")
+        seen = look()
+    assert seen["workers"]["alive"] == 1
+    assert seen["relay"]["leader"]["name"].startswith("relay@")
+    assert seen["beat"]["leader"]["name"].startswith(f"beat-{system.pids['beat'][0]}@")
 
 
 def test_g2_fifty_at_once_with_one_key_make_one_order_with_one_answer(system: RunningSystem) -> None:
