@@ -1,5 +1,6 @@
 """Workers as real nodes: how one ends, how its children are replaced, and what its heartbeat proves."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,15 +90,25 @@ def test_children_are_replaced_and_each_has_connections_of_its_own(world: World,
 
 def test_a_worker_whose_loop_hangs_falls_silent_though_its_process_lives(world: World, nodes: Pipeline) -> None:
     """A pool without processes works in the consumer's own loop, so that work which waits for a lock holds it up."""
-    relay, worker = nodes.start_relay(), nodes.start_worker("worker", "-P", "solo")
+    relay, worker = nodes.start_relay(LEASE="60"), nodes.start_worker("worker", "-P", "solo")
     ready(relay, worker)
     bowl, user = world.product(), world.user()
+
+    def row_age() -> float:
+        [[age]] = world.sql("SELECT extract(epoch FROM now() - max(beat_at)) FROM nodes WHERE role = 'worker'")
+        return math.inf if age is None else float(age)
+
+    eventually(lambda: row_age() < 2, "the row")
     with database.transaction() as connection:
+        connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql("SELECT 1 FROM products FOR UPDATE")
-        world.place(user, {bowl.sku: 1})
-        eventually(lambda: worker.heartbeat_age > 6, "silence", seconds=9)
-    eventually(lambda: worker.heartbeat_age < 3, "the beat")
-    eventually(lambda: all_delivered(world), "delivery")
+        world.accept(*[world.request(user, {bowl.sku: 1}) for _ in range(4)])
+        eventually(lambda: worker.heartbeat_age > 6, "a file that nobody touches", seconds=15)
+        eventually(lambda: row_age() > 6, "a row that nobody writes", seconds=40)
+        assert worker.is_alive
+        connection.exec_driver_sql("RESET idle_in_transaction_session_timeout")
+    eventually(lambda: worker.heartbeat_age < 3 and row_age() < 5, "the beat", seconds=60)
+    eventually(lambda: all_delivered(world), "delivery", seconds=60)
 
 
 @contextmanager
