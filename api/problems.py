@@ -143,8 +143,7 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 def _speaks_of_nobody(error: Exception) -> bool:
     """Whether a row was refused because the caller's user does not exist (any more): their token outlived them."""
-    violated = getattr(getattr(error, "orig", None), "diag", None)
-    return getattr(violated, "constraint_name", None) in CALLER_CONSTRAINTS
+    return database.violated_constraint(error) in CALLER_CONSTRAINTS
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

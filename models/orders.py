@@ -34,6 +34,7 @@ from models.lifecycle import FINAL, Actor, Status, legal_moves
 from models.metadata import Instant, Xid8, enumeration, index, metadata, one_of
 from models.users import users
 
+ONE_ORDER_PER_REFERENCE = "uq_orders_user_id_client_reference"
 _NOT_FINAL = "status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINAL)))
 
 orders = Table(
@@ -66,7 +67,7 @@ orders = Table(
         serves="stuck orders, and the expiry of pending ones",
     ),
     index(
-        "uq_orders_user_id_client_reference",
+        ONE_ORDER_PER_REFERENCE,
         "user_id",
         "client_reference",
         unique=True,

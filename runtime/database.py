@@ -83,6 +83,13 @@ def async_engine(settings: Settings, role: Role) -> AsyncEngine:
     return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
 
 
+def autocommitting_engine(settings: Settings, role: Role, connections: int) -> AsyncEngine:
+    """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back."""
+    pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
+    arguments = _connect_arguments(settings, role)
+    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, isolation_level="AUTOCOMMIT", **pool)
+
+
 @cache
 def _shared(role: Role) -> Engine:
     return engine(configuration.current(), role)
@@ -134,3 +141,8 @@ def is_worth_retrying(error: BaseException) -> bool:
 def sqlstate(error: BaseException) -> str | None:
     """PostgreSQL's five-letter error code (PostgreSQL documentation, appendix A), if there is one."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """The name of the constraint, or unique index, that refused a row, if one did."""
+    return getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from world import World
 
-from api.acceptor import Acceptor
+from api.acceptor import CONNECTIONS, Acceptor
 from api.database import Database
 from models import errors
 from models.acceptance import Answer
@@ -21,11 +21,13 @@ from runtime.database import Role
 
 @asynccontextmanager
 async def opened(world: World, **options: int) -> AsyncIterator[Acceptor]:
-    engine = database.async_engine(settings.current(), Role.API)
-    acceptor = Acceptor(Database(engine), world.terms, **options)
+    transactional = database.async_engine(settings.current(), Role.API)
+    autocommitting = database.autocommitting_engine(settings.current(), Role.API, CONNECTIONS)
+    acceptor = Acceptor(Database(autocommitting), Database(transactional), world.terms, **options)
     yield acceptor
     await acceptor.close()
-    await engine.dispose()
+    await autocommitting.dispose()
+    await transactional.dispose()
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
