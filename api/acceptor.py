@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from api.database import Database
 from api.group_commit import Closed, GroupCommit, QueueFull
@@ -62,20 +63,22 @@ class Acceptor:
         Raises:
             errors.OrderPipelineError: a refusal of the whole; nothing of it was written.
         """
-        return await _outlast_races(self._transactional, acceptance.accept_together, requests, self._terms)
+        return await _settle(self._transactional, acceptance.accept_together, requests, self._terms)
 
     async def close(self) -> None:
         """Answer what was taken, and take nothing more."""
         await self._group.close()
 
     async def _write(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        return await _outlast_races(self._autocommitting, acceptance.accept, batch, self._terms)
+        return await _settle(self._autocommitting, acceptance.accept, batch, self._terms)
 
 
-async def _outlast_races(
+async def _settle(
     where: Database, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
 ) -> R:
-    """Run a verb anew as long as other orders get in before its references; each time, more of them are seen.
+    """Run a verb anew as long as other orders get in before its references, or its connection turns out to be dead.
+
+    Where the connection died after the commit, the second run finds the answers of the first under their keys.
 
     Raises:
         errors.Unavailable: that goes on and on.
@@ -85,4 +88,7 @@ async def _outlast_races(
             return await where.run(verb, *args, **kwargs)
         except acceptance.ReferenceRace:
             continue
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
     raise errors.Unavailable

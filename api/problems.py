@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from api import context
 from models import errors
@@ -103,20 +103,22 @@ def _shown(step: str | int) -> str:
     return str(step) if NAME.fullmatch(str(step)) else "…"
 
 
-async def _on_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.OrderPipelineError)
-    return response(error)
+def answer_to(error: Exception, scope: Scope) -> Response:
+    """The answer to a request that ended with this exception, whatever it is."""
+    if isinstance(error, errors.OrderPipelineError):
+        return response(error)
+    if isinstance(error, RequestValidationError):
+        malformed = scope.get("state", {}).get("malformed")
+        return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
+    if isinstance(error, HTTPException):
+        return _routing_refusal(error)
+    if isinstance(error, DBAPIError | PoolTimeout):
+        return _database_refusal(error)
+    return _bug(error)
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    malformed = getattr(request.state, "malformed", None)
-    return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _routing_refusal(error: HTTPException) -> Response:
     """Starlette's own refusals: no such path, no such method."""
-    assert isinstance(error, HTTPException)
     refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
     phrase = HTTPStatus(error.status_code).phrase
     members = json.loads(document(refusal, context.request_id()))
@@ -132,28 +134,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return Response(json.dumps(members), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 
 
-async def _on_database_error(request: Request, error: Exception) -> Response:
-    if _speaks_of_nobody(error):
+def _database_refusal(error: Exception) -> Response:
+    if database.violated_constraint(error) in CALLER_CONSTRAINTS:  # Their token outlived the user.
         return response(errors.InvalidToken())
     if not database.is_unavailable(error) and not database.is_worth_retrying(error):
-        return await _on_bug(request, error)
+        return _bug(error)
     log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
     return response(errors.Unavailable())
 
 
-def _speaks_of_nobody(error: Exception) -> bool:
-    """Whether a row was refused because the caller's user does not exist (any more): their token outlived them."""
-    return database.violated_constraint(error) in CALLER_CONSTRAINTS
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
+def _bug(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return response(errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id."))
-
-
-def install(app: FastAPI) -> None:
-    app.add_exception_handler(errors.OrderPipelineError, _on_refusal)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(DBAPIError, _on_database_error)
-    app.add_exception_handler(PoolTimeout, _on_database_error)

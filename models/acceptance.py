@@ -8,7 +8,7 @@ already. What a race has left open after that is tried again, in a turn of its o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Text, Uuid, text
@@ -33,8 +33,9 @@ Claim = tuple[UUID, str]
 Reference = tuple[UUID, str]
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
+    """What is ordered, and how many of it. A tuple, like `Line`, because each order makes several of both."""
+
     sku: str
     quantity: int
 
@@ -310,7 +311,7 @@ def _document(draft: _Draft, terms: Terms) -> dict[str, object]:
     return claim | {
         "order_id": order.id,
         "number": order.number,
-        "actor": request.actor,
+        "actor": str(request.actor),
         "currency": order.currency,
         "total_minor": order.total_minor,
         "client_reference": order.client_reference,

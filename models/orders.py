@@ -6,7 +6,7 @@ Nothing here changes an order. They come into being in `models/acceptance.py` an
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import (
@@ -142,8 +142,7 @@ order_events = Table(
 EVENT_COLUMNS = ("order_id", "version", "from_status", "to_status", "actor", "reason", "request_id", "at")
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     line: int
     sku: str
     name: str

@@ -17,7 +17,8 @@ from models.lifecycle import Status
 from models.price_list import Price
 
 # Keys are claimed in sorted order, and then references, so that two statements cannot deadlock. What is not claimed
-# comes back: usually nothing does.
+# comes back: usually nothing does. What is looked up stands under a LIMIT, so that it is looked up row by row: the plan
+# is made once, perhaps on a day on which the tables are empty, and must not be one that reads them whole.
 _PLACE = text(
     """
     WITH asked AS (
@@ -30,14 +31,17 @@ _PLACE = text(
         SELECT NOT EXISTS (
             SELECT FROM jsonb_to_recordset(CAST(:prices AS jsonb)) AS remembered(
                 sku text, name text, price_minor bigint, currency text)
-            WHERE NOT EXISTS (
-                SELECT FROM products WHERE products.sku = remembered.sku AND active
-                    AND (products.name, products.price_minor, products.currency)
-                        = (remembered.name, remembered.price_minor, remembered.currency))
+            LEFT JOIN LATERAL (
+                SELECT name, price_minor, currency FROM products
+                WHERE products.sku = remembered.sku AND active LIMIT 1) AS present ON true
+            WHERE (present.name, present.price_minor, present.currency)
+                IS DISTINCT FROM (remembered.name, remembered.price_minor, remembered.currency)
         ) AS hold
     ), known AS (
-        SELECT k.* FROM asked JOIN idempotency_keys AS k
-            ON k.user_id = asked.user_id AND k.route = :route AND k.key = asked.key AND k.expires_at > now()
+        SELECT asked.user_id, asked.key, k.fingerprint, k.status, k.body, k.order_id FROM asked CROSS JOIN LATERAL (
+            SELECT * FROM idempotency_keys AS k
+            WHERE k.user_id = asked.user_id AND k.route = :route AND k.key = asked.key AND k.expires_at > now() LIMIT 1
+        ) AS k
     ), claimed AS (
         INSERT INTO idempotency_keys (user_id, route, key, fingerprint, status, body, order_id, expires_at)
         SELECT user_id, :route, key, decode(asked.fingerprint, 'hex'), answer_status, convert_to(answer_body, 'UTF8'),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 from world import World
@@ -17,6 +18,11 @@ from models import errors
 from models.acceptance import Answer
 from runtime import database, settings
 from runtime.database import Role
+
+TERMINATE = """
+    SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'orders_api'
+"""
 
 
 @asynccontextmanager
@@ -48,6 +54,21 @@ def test_a_row_that_postgresql_refuses_does_not_fail_its_neighbours(world: World
 
     run(test)
     assert len(world.orders()) == 20
+
+
+def test_connections_that_died_while_nobody_looked_cost_nobody_an_order(world: World) -> None:
+    bowl, user = world.product(), world.user()
+
+    async def test() -> None:
+        async with opened(world) as acceptor:
+            for _ in range(3):
+                together = [acceptor.accept(world.request(user, {bowl.sku: 1})) for _ in range(5)]
+                assert {answer.status for answer in await asyncio.gather(*together)} == {201}
+                with psycopg.connect(settings.current().database_url.get_secret_value()) as superuser:
+                    superuser.execute(TERMINATE)
+
+    run(test)
+    assert len(world.orders()) == 15
 
 
 def test_when_too_many_wait_the_next_is_refused_and_nothing_of_it_is_written(world: World) -> None:
