@@ -1,7 +1,8 @@
 """Group commit: what arrives while a batch is being committed is the next batch.
 
 Nobody waits for a timer. An idle writer takes a request at once, alone; under load the batches grow by themselves, and
-the price of a transaction is shared. This class knows nothing of HTTP or SQL.
+the price of a transaction is shared. One writer makes the largest batches; another one helps when there is a whole
+batch for it, or when the first is held up. This class knows nothing of HTTP or SQL.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ class GroupCommit(Generic[Request, Outcome]):
         writers: how many batches may be committing at once.
         batch_max: how many requests a batch may have.
         waiting_max: how many requests may wait for a writer.
+        patience_seconds: after how long a commit is held up (by a lock, by the disk), and somebody else takes the next.
     """
 
     def __init__(
@@ -49,13 +51,16 @@ class GroupCommit(Generic[Request, Outcome]):
         writers: int = 2,
         batch_max: int = 64,
         waiting_max: int = 2048,
+        patience_seconds: float = 0.02,
     ) -> None:
         self._write = write
         self._concerns_all = concerns_all
         self._writers_max = writers
         self._batch_max = batch_max
         self._waiting_max = waiting_max
+        self._patience_seconds = patience_seconds
         self._waiting: deque[_Entry[Request, Outcome]] = deque()
+        self._writing = 0
         self._writers: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -72,10 +77,8 @@ class GroupCommit(Generic[Request, Outcome]):
             raise QueueFull
         entry: _Entry[Request, Outcome] = _Entry(request, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        if len(self._writers) < self._writers_max:
-            writer = asyncio.create_task(self._drain(), name="group commit")
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if not self._writing or len(self._waiting) >= self._batch_max:
+            self._start_writer()
         return await entry.outcome
 
     async def close(self) -> None:
@@ -84,10 +87,25 @@ class GroupCommit(Generic[Request, Outcome]):
         while self._writers:
             await asyncio.wait(self._writers)
 
+    def _start_writer(self) -> None:
+        """One more, if something waits and there may be one more."""
+        if self._waiting and self._writing < self._writers_max:
+            self._writing += 1
+            writer = asyncio.create_task(self._drain(), name="group commit")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+
     async def _drain(self) -> None:
         """Write batch after batch, until nothing waits."""
-        while batch := self._next_batch():
-            await self._commit(batch)
+        loop = asyncio.get_running_loop()
+        try:
+            while batch := self._next_batch():
+                held_up = loop.call_later(self._patience_seconds, self._start_writer)
+                await self._commit(batch)
+                held_up.cancel()
+        finally:
+            # Not when the task is done, which is a moment later: what is submitted in between would wait for nobody.
+            self._writing -= 1
 
     def _next_batch(self) -> list[_Entry[Request, Outcome]]:
         """The first that wait, at most `batch_max`, without those whose caller has gone."""

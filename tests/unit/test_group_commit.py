@@ -40,7 +40,7 @@ class Writer:
             raise ValueError
         return [2 * number for number in batch]
 
-    def group(self, **options: int) -> GroupCommit[int, int]:
+    def group(self, **options: Any) -> GroupCommit[int, int]:
         return GroupCommit(self.write, lambda error: isinstance(error, Gone), **options)
 
 
@@ -90,6 +90,49 @@ def test_no_more_batches_commit_at_once_than_there_are_writers() -> None:
         group = writer.group(writers=2, batch_max=1)
         await asyncio.gather(*[group.submit(number) for number in range(20)])
         assert writer.most_committing == 2
+
+    run(test())
+
+
+def test_one_writer_makes_the_largest_batches_as_long_as_it_comes_back() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, batch_max=64, patience_seconds=5)
+        await asyncio.gather(*[group.submit(number) for number in range(60)])
+        assert writer.most_committing == 1
+        assert len(writer.batches) == 1
+
+    run(test())
+
+
+def test_another_writer_takes_the_next_batch_when_one_is_held_up() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, patience_seconds=0.01)
+        writer.may_commit.clear()
+        first = asyncio.create_task(group.submit(1))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(group.submit(2))
+        await asyncio.sleep(0)
+        assert writer.batches == [[1]]
+        await asyncio.sleep(0.1)
+        assert writer.batches == [[1], [2]]
+        writer.may_commit.set()
+        assert await asyncio.gather(first, second) == [2, 4]
+
+    run(test())
+
+
+def test_a_whole_batch_that_waits_gets_a_writer_of_its_own_at_once() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, batch_max=4, patience_seconds=5)
+        writer.may_commit.clear()
+        taken = [asyncio.create_task(group.submit(number)) for number in range(8)]
+        await asyncio.sleep(0.01)
+        assert writer.committing == 2
+        writer.may_commit.set()
+        await asyncio.gather(*taken)
 
     run(test())
 
