@@ -224,7 +224,7 @@ def _as_they_are(connection: Connection, order_ids: Sequence[UUID]) -> Mapping[U
         select(orders.c.id, orders.c.status, orders.c.version)
         .where(orders.c.id.in_(order_ids))
         .order_by(orders.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {row.id: (Status(row.status), row.version) for row in connection.execute(query)}
 
