@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -30,6 +31,16 @@ CALLER_CONSTRAINTS = frozenset(
     {"fk_idempotency_keys_user_id", "fk_orders_user_id", "fk_transition_requests_requested_by"}
 )
 NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
+# Where pydantic would speak of our classes, or quote the value.
+OBJECT_EXPECTED, LIST_EXPECTED = "Input should be an object", "Input should be a list"
+DETAILS: Mapping[str, str] = {
+    "model_type": OBJECT_EXPECTED,
+    "model_attributes_type": OBJECT_EXPECTED,
+    "dict_type": OBJECT_EXPECTED,
+    "is_instance_of": LIST_EXPECTED,
+    "uuid_parsing": "Input should be a valid UUID",
+}
+KEY_MARK = "[key]"  # Pydantic's, behind the name of a member whose name is at fault.
 
 # The most specific class wins; a class that is not listed has the status of its nearest listed ancestor.
 STATUS: Mapping[type[errors.OrderPipelineError], int] = {
@@ -88,11 +99,17 @@ def flaws_of(found: Sequence[Mapping[str, Any]]) -> list[errors.Flaw]:
 
     Only the first ones: a small body can have so many flaws that their list would be a hundred times its size.
     """
-    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in found[:FLAWS_MAX]]
+    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), _detail(each)) for each in found[:FLAWS_MAX]]
+
+
+def _detail(flaw: Mapping[str, Any]) -> str:
+    return DETAILS.get(flaw["type"]) or str(flaw["msg"]).removeprefix("Value error, ")
 
 
 def _pointer(location: Sequence[str | int]) -> str:
     where, *path = location
+    if path and path[-1] == KEY_MARK:  # It is a name that is at fault: its object is the nearest place there is.
+        del path[-2:]
     if where == "body":
         return "".join(f"/{_shown(step)}" for step in path)
     return ".".join(map(_shown, path))
@@ -121,6 +138,7 @@ def _routing_refusal(error: HTTPException) -> Response:
     """Starlette's own refusals: no such path, no such method."""
     refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
     phrase = HTTPStatus(error.status_code).phrase
+    headers = dict(error.headers or {})
     members = json.loads(document(refusal, context.request_id()))
     if not isinstance(refusal, errors.NotFound):
         code = phrase.lower().replace(" ", "_")
@@ -131,7 +149,16 @@ def _routing_refusal(error: HTTPException) -> Response:
             "code": code,
             "type": f"urn:order-pipeline:problem:{code}",
         }
-    return Response(json.dumps(members), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return Response(json.dumps(members), error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it."""
+    path = request.scope["path"]
+    known = (each for each in iter_route_contexts(request.app.routes) if each.path_regex.match(path))
+    return {method for each in known for method in each.methods or ()}
 
 
 def _database_refusal(error: Exception) -> Response:
