@@ -128,13 +128,13 @@ def answer_to(error: Exception, scope: Scope) -> Response:
         malformed = scope.get("state", {}).get("malformed")
         return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
     if isinstance(error, HTTPException):
-        return _routing_refusal(error)
+        return _routing_refusal(error, scope)
     if isinstance(error, DBAPIError | PoolTimeout):
         return _database_refusal(error)
     return _bug(error)
 
 
-def _routing_refusal(error: HTTPException) -> Response:
+def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
     """Starlette's own refusals: no such path, no such method."""
     refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
     phrase = HTTPStatus(error.status_code).phrase
@@ -150,14 +150,13 @@ def _routing_refusal(error: HTTPException) -> Response:
             "type": f"urn:order-pipeline:problem:{code}",
         }
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        headers["Allow"] = ", ".join(sorted(_methods(scope)))
     return Response(json.dumps(members), error.status_code, headers=headers, media_type=MEDIA_TYPE)
 
 
-def _methods(request: Request) -> set[str]:
+def _methods(scope: Scope) -> set[str]:
     """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it."""
-    path = request.scope["path"]
-    known = (each for each in iter_route_contexts(request.app.routes) if each.path_regex.match(path))
+    known = (each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"]))
     return {method for each in known for method in each.methods or ()}
 
 

@@ -20,7 +20,7 @@ from runtime.settings import Settings
 class Services:
     settings: Settings
     database: Database
-    accepting: Database
+    hurried: Database
     tokens: Tokens
     hashing: HashingGate
     acceptor: Acceptor
@@ -30,7 +30,7 @@ class Services:
 async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
-    accepting = Database(database.autocommitting_engine(settings, database.Role.API, acceptor.CONNECTIONS))
+    hurried = Database(acceptor.hurried_engine(settings))
     keys = await api_database.run(signing_keys.load, settings)
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
@@ -38,11 +38,11 @@ async def start(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=api_database,
-        accepting=accepting,
+        hurried=hurried,
         tokens=Tokens(settings, keys),
         hashing=hashing,
         watch=Watch(api_database),
-        acceptor=Acceptor(accepting, api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
+        acceptor=Acceptor(hurried, api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
     )
 
 
@@ -50,5 +50,5 @@ async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     services.hashing.close()
-    for each in (services.accepting, services.database):
+    for each in (services.hurried, services.database):
         await each.engine.dispose()

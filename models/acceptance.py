@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models import errors, placement
 from models.documents import dumps
-from models.idempotency import Stored
+from models.idempotency import Stored, idempotency_keys
 from models.identifiers import order_number, uuid7
 from models.lifecycle import Actor, Policy, Status
 from models.money import amount_minor
@@ -280,7 +280,8 @@ def _place(
     try:
         lost = placement.place(connection, documents, prices.values(), route)
     except DBAPIError as error:
-        if database.is_lock_timeout(error):  # Somebody else holds one of the keys in a transaction that does not end.
+        # Somebody else holds one of the keys (or references) in a transaction that does not end.
+        if database.has_waited_for_row_of(error, idempotency_keys.name, ONE_ORDER_PER_REFERENCE):
             raise errors.IdempotencyInProgress from None
         if database.violated_constraint(error) == ONE_ORDER_PER_REFERENCE:
             raise ReferenceRace from None

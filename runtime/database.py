@@ -83,10 +83,10 @@ def async_engine(settings: Settings, role: Role) -> AsyncEngine:
     return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
 
 
-def autocommitting_engine(settings: Settings, role: Role, connections: int) -> AsyncEngine:
+def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
     """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back."""
     pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
-    arguments = _connect_arguments(settings, role)
+    arguments = _connect_arguments(settings.model_copy(update={"lock_timeout": lock_timeout}), role)
     return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, isolation_level="AUTOCOMMIT", **pool)
 
 
@@ -131,6 +131,13 @@ def is_unavailable(error: BaseException) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether `lock_timeout` ended a wait for somebody else's transaction."""
     return sqlstate(error) == LOCK_NOT_AVAILABLE
+
+
+def has_waited_for_row_of(error: BaseException, *relations: str) -> bool:
+    """Whether `lock_timeout` ended a wait for a row that somebody else's transaction puts into one of these tables or
+    indexes; and not, for example, a wait for a whole table."""
+    where = getattr(getattr(getattr(error, "orig", None), "diag", None), "context", None) or ""
+    return is_lock_timeout(error) and any(f'"{relation}"' in where for relation in relations)
 
 
 def is_worth_retrying(error: BaseException) -> bool:

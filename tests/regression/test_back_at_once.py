@@ -15,9 +15,13 @@ async def write(batch: Sequence[int]) -> Sequence[int]:
     return list(batch)
 
 
+async def write_alone(number: int) -> int:
+    return number
+
+
 def test_who_comes_back_at_once_is_served() -> None:
     async def client() -> None:
-        group = GroupCommit(write, lambda error: True, writers=1)
+        group = GroupCommit(write, write_alone, lambda error: True, writers=1)
         for number in range(3):
             assert await group.submit(number) == number
 
