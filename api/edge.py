@@ -19,6 +19,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 BODY_BYTES_MAX = 64 * 1024
 AUTH_BODY_BYTES_MAX = 4 * 1024
+DIGITS_MAX = 9
 AUTH_PREFIX = "/v1/auth/"
 
 SECURITY_HEADERS: Mapping[bytes, bytes] = {
@@ -46,6 +47,7 @@ class Edge:
             return
         exchange = _Exchange(scope, receive, send)
         try:
+            exchange.refuse_announced_excess()
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             await exchange.rescue(error)
@@ -61,11 +63,22 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._began = time.perf_counter()
-        self._request_id = context.begin(_offered_request_id(scope["headers"]))
+        self._request_id = context.begin(_first(scope["headers"], b"x-request-id"))
         self._body_bytes_left = AUTH_BODY_BYTES_MAX if scope["path"].startswith(AUTH_PREFIX) else BODY_BYTES_MAX
         self._status: int | None = None
         logs.clear()
         logs.bind(request_id=self._request_id)
+
+    def refuse_announced_excess(self) -> None:
+        """Refuse a body before its first byte, and before asking who sends it (S26). What is not announced is counted.
+
+        Raises:
+            errors.BodyTooLarge
+        """
+        announced = _first(self._scope["headers"], b"content-length")
+        # More digits than the limit has: the parser has made sure that there is nothing else.
+        if announced and (len(announced) > DIGITS_MAX or int(announced) > self._body_bytes_left):
+            raise errors.BodyTooLarge
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -104,8 +117,8 @@ class _Exchange:
         )
 
 
-def _offered_request_id(headers: RawHeaders) -> str | None:
-    return next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), None)
+def _first(headers: RawHeaders, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
 
 
 def _template(scope: Scope) -> str:

@@ -1,10 +1,9 @@
 """What comes in: closed, strict models. A field that is not here cannot be set by a client."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from models import money, passwords
 from models.lifecycle import Status
@@ -74,30 +73,32 @@ Metadata = Annotated[
 ]
 
 
+def _no_sku_twice(items: list[ItemForm]) -> list[ItemForm]:
+    if len({item.sku for item in items}) != len(items):
+        raise ValueError("the same sku stands on several lines; add up their quantities")
+    return items
+
+
 class OrderForm(Form):
-    items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
+    items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX), AfterValidator(_no_sku_twice)]
     client_reference: ClientReference | None = None
     metadata: Metadata = Field(default_factory=dict, json_schema_extra={"default": {}})
-
-    @model_validator(mode="after")
-    def _no_sku_twice(self) -> Self:
-        if len({item.sku for item in self.items}) != len(self.items):
-            raise ValueError("the same sku stands on several lines; add up their quantities")
-        return self
 
 
 class BatchItemForm(OrderForm):
     item_reference: Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
-class BatchForm(Form):
-    orders: Annotated[Sequence[BatchItemForm], Field(min_length=1, max_length=BATCH_ORDERS_MAX)]
+def _no_reference_twice(orders: list[BatchItemForm]) -> list[BatchItemForm]:
+    if len({order.item_reference for order in orders}) != len(orders):
+        raise ValueError("two orders have the same item_reference")
+    return orders
 
-    @model_validator(mode="after")
-    def _no_reference_twice(self) -> Self:
-        if len({item.item_reference for item in self.orders}) != len(self.orders):
-            raise ValueError("two orders have the same item_reference")
-        return self
+
+class BatchForm(Form):
+    orders: Annotated[
+        list[BatchItemForm], Field(min_length=1, max_length=BATCH_ORDERS_MAX), AfterValidator(_no_reference_twice)
+    ]
 
 
 def fingerprint(form: Form) -> bytes:

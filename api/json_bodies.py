@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 
 from api import problems
 from models import errors
@@ -20,7 +21,11 @@ F = TypeVar("F", bound=BaseModel)
 
 DEPTH_MAX = 16
 INTEGER_DIGITS_MAX = 20
-UNREADABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
+
+
+SUSPICIOUS = (b"\\", b"\x7f", b"\xc2")
 
 
 class _Malformed:
@@ -47,9 +52,10 @@ def parse(body: bytes) -> Any:
 def _needs_a_closer_look(body: bytes) -> bool:
     """Whether there can be a forbidden character or too deep a nesting in it. Usually not: then no value is visited.
 
-    The decoder refuses control characters as they are, so that only escaped ones come through, and DEL.
+    The decoder refuses the first 32 characters as they are, so that only escaped ones come through, and DEL and the 32
+    behind it, which begin with 0xC2 in UTF-8.
     """
-    return b"\\" in body or b"\x7f" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX
+    return any(each in body for each in SUSPICIOUS) or body.count(b"[") + body.count(b"{") > DEPTH_MAX
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -101,10 +107,19 @@ async def read(request: Request, form: type[F]) -> F:
 
 async def _json_bytes(request: Request) -> bytes:
     body = await request.body()
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not _declares_json(request.headers):
         raise errors.UnsupportedMediaType
     return body
+
+
+def _declares_json(headers: Headers) -> bool:
+    """Whether the body is declared as JSON in UTF-8, once, and as it is (RFC 8259, sections 8.1 and 11)."""
+    declared = headers.getlist("content-type")
+    if len(declared) != 1 or "content-encoding" in headers:
+        return False
+    charset = CHARSET.search(declared[0])
+    is_utf8 = charset is None or charset[1].lower() == "utf-8"
+    return is_utf8 and declared[0].partition(";")[0].strip().lower() == "application/json"
 
 
 class _JsonRequest(Request):

@@ -18,7 +18,12 @@ from models import errors
 
 Refusal = type[errors.OrderPipelineError]
 
-EVERYWHERE: Sequence[Refusal] = (errors.UnknownQueryParameter, errors.OrderPipelineError, errors.Unavailable)
+EVERYWHERE: Sequence[Refusal] = (
+    errors.UnreadableRequest,
+    errors.UnknownQueryParameter,
+    errors.OrderPipelineError,
+    errors.Unavailable,
+)
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)
 WITH_BODY: Sequence[Refusal] = (
     errors.InvalidRequest,

@@ -48,6 +48,7 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Refused: 422,
+    errors.UnreadableRequest: 400,
     errors.MalformedJson: 400,
     errors.UnknownQueryParameter: 400,
     errors.InvalidCursor: 400,

@@ -5,8 +5,8 @@
     ├── Forbidden
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
-    │   ├── InvalidRequest       MalformedJson · UnknownQueryParameter · InvalidCursor · UnsupportedMediaType ·
-    │   │                        BodyTooLarge
+    │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
+    │   │                        UnsupportedMediaType · BodyTooLarge
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
@@ -94,6 +94,12 @@ class InvalidRequest(Refused):
     """The request does not have the documented form; `errors` says where."""
 
     code = "invalid_request"
+
+
+class UnreadableRequest(InvalidRequest):
+    """This is no HTTP/1.1 request that can be read in one way only."""
+
+    code = "unreadable_request"
 
 
 class MalformedJson(InvalidRequest):

@@ -20,6 +20,8 @@ from models.orders import get as get_order
 from models.users import users
 
 KIND = "orders.transition"
+UNREASONED = errors.Flaw("/reason", "required", "This move needs a reason.")
+UNSHIPPABLE = errors.Flaw("/tracking_number", "required", "A shipment needs its tracking number.")
 UNTRACKED = errors.Flaw("/tracking_number", "not_for_this_move", "Only a shipment has a tracking number.")
 # By their code, in which a worker records them; whatever else it records is no legal move any more.
 REFUSALS = {kind.code: kind for kind in (errors.StaleVersion, errors.ReasonRequired, errors.TrackingNumberRequired)}
@@ -105,9 +107,9 @@ def check(order_status: Status, order_version: int, wish: Wish) -> None:
     if move is None or wish.actor not in move.by:
         raise errors.InvalidTransition(order_status, allowed_from(order_status, wish.actor))
     if move.reason_required and not (wish.reason or "").strip():
-        raise errors.ReasonRequired
+        raise errors.ReasonRequired(flaws=[UNREASONED])
     if move.tracking_required and not (wish.tracking_number or "").strip():
-        raise errors.TrackingNumberRequired
+        raise errors.TrackingNumberRequired(flaws=[UNSHIPPABLE])
     if wish.tracking_number and not move.tracking_required:
         raise errors.InvalidRequest(flaws=[UNTRACKED])
 

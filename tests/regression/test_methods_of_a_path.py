@@ -4,19 +4,8 @@ A 405 said `Allow: POST` for /v1/orders, which also answers GET, and `Allow: GET
 finds anything: Starlette names the methods of the first route that knows the path. RFC 9110, section 15.5.6, wants all.
 """
 
-from collections.abc import Iterator
-
 import pytest
 from api_client import Client, assert_problem
-from api_server import serving
-
-from api.app import create_app
-
-
-@pytest.fixture(scope="module")
-def anonymous() -> Iterator[Client]:
-    with serving(create_app()) as server, Client(server.url, None, None) as client:
-        yield client
 
 
 @pytest.mark.parametrize(
