@@ -12,6 +12,7 @@ from api.routes import (
     analytics,
     auth,
     batches,
+    dead_letters,
     documentation,
     feed,
     health,
@@ -39,6 +40,7 @@ ROUTERS = (
     users.router,
     analytics.router,
     feed.router,
+    dead_letters.router,
     health.router,
 )
 
