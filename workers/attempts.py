@@ -1,5 +1,6 @@
 """Failed attempts: counted in the row, which waits longer after each, until it is buried."""
 
+import re
 import traceback
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from runtime import database, settings
 
 ERROR_CHARACTERS_MAX = 1_000
 TRACE_CHARACTERS_MAX = 20_000
+CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def count(ids: Sequence[int], summary: str, trace: str | None = None) -> dict[int, int]:
@@ -33,5 +35,5 @@ def trace_of(error: Exception) -> str:
 
 
 def _plain(words: str) -> str:
-    """PostgreSQL's text has neither NUL nor lone surrogates, and an error may quote anything."""
-    return words.replace("\0", "�").encode(errors="replace").decode()
+    """An error may quote anything; PostgreSQL refuses NUL and lone surrogates, and a terminal obeys ESC."""
+    return CONTROL.sub("�", words).encode(errors="replace").decode()

@@ -60,7 +60,8 @@ class StrictConsumer(Consumer):
             messages.refuse(messages.name_of(headers.get("task")), why, _row_ids(message))
         except Exception as error:  # Without the database there is no letter; the worker goes on all the same.
             log.exception("message refused, and no dead letter of it", why=why, error=type(error).__name__)
-        message.reject_log_error(broker_log, self.connection_errors)
+        if not message.acknowledged:
+            message.reject_log_error(broker_log, self.connection_errors)
 
 
 def _row_ids(message: Any) -> list[int]:

@@ -1,5 +1,6 @@
 """`orders dead-letters`: what somebody at a terminal sees and does, with the rights of the API."""
 
+import io
 import json
 import os
 import re
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 from world import World
 
 from models import dead_letters, outbox
 from models.lifecycle import Status
 from ops import cli
+from ops import dead_letters as ops_dead_letters
 from runtime import database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +147,13 @@ def test_more_letters_than_a_page_are_all_found(world: World) -> None:
     done = orders("discard", "--all-matching", "--reason", "too many", "--json")
     assert len(json.loads(done.stdout)) == 1203
     assert listed() == []
+
+
+def test_many_letters_have_a_progress_bar_on_a_terminal_and_one_has_none(bury: Bury) -> None:
+    for ids, is_shown in (([bury("a")], False), ([bury("b"), bury("c")], True)):
+        terminal = Console(file=io.StringIO(), force_terminal=True)
+        ops_dead_letters.resolve(ids, ops_dead_letters.replaying(None, dry_run=False), terminal)
+        assert ("100%" in terminal.file.getvalue()) is is_shown  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

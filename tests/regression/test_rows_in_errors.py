@@ -87,7 +87,7 @@ def test_a_dead_letter_quotes_no_row(world: World) -> None:
 
 @task("tests.say-nul")
 def _say_nul(connection: Connection, due: Sequence[Work]) -> None:
-    raise ValueError("a \0 b")
+    raise ValueError("a \0 b \x1b[31m \ud800")
 
 
 def test_an_error_with_characters_that_text_cannot_hold_is_counted_too(world: World) -> None:
@@ -95,4 +95,4 @@ def test_an_error_with_characters_that_text_cannot_hold_is_counted_too(world: Wo
     with database.transaction() as connection:
         outbox.put(connection, "tests.say-nul")
     world.work("tests.say-nul")
-    assert world.sql("SELECT attempts, last_error FROM outbox")[0][:] == (1, "ValueError: a � b")
+    assert world.sql("SELECT attempts, last_error FROM outbox")[0][:] == (1, "ValueError: a � b �[31m ?")
