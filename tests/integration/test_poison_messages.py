@@ -6,6 +6,7 @@ S40: Celery speaks JSON only; a pickle message is not executed; an unknown task 
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from running_system import eventually
 from worker_process import Worker, working
@@ -178,6 +179,19 @@ def test_a_body_that_is_no_json_leaves_a_dead_letter(world: World, worker: Worke
 def test_a_name_is_kept_in_characters_that_can_be_shown_anywhere(world: World, worker: Worker) -> None:
     worker.ring("a\0b\x1b[31m" + "x" * 500, [1])
     assert_letter(world, "a?b??31m" + "x" * 92, "no task has this name")
+
+
+def test_a_child_forked_after_a_refusal_leaves_its_parents_connection_alone(world: World, worker: Worker) -> None:
+    """The parent refuses messages itself, over a connection that every later child inherits a copy of."""
+    worker.ring("orders.nobody-can", [1])
+    assert_letter(world, "orders.nobody-can", "no task has this name")
+    before = psutil.Process(worker.process.pid).children()
+    for child in before:
+        child.kill()
+    after_them(world, worker)
+    assert not set(before) & set(psutil.Process(worker.process.pid).children())
+    worker.ring("orders.nobody-can", [1])
+    assert_letter(world, "orders.nobody-can", "no task has this name", attempts=2)
 
 
 def after_them(world: World, worker: Worker) -> None:
