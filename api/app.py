@@ -15,6 +15,7 @@ from api.routes import (
     analytics,
     auth,
     batches,
+    dead_letters,
     documentation,
     feed,
     health,
@@ -42,6 +43,7 @@ ROUTERS = (
     users.router,
     analytics.router,
     feed.router,
+    dead_letters.router,
     health.router,
 )
 

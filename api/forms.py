@@ -33,6 +33,10 @@ GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=passwo
 Email = Annotated[str, StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX)]
 
 
+# Any name that an outbox row or a message can have.
+TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.?()-]{1,100}$")]
+
+
 class Form(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
@@ -111,3 +115,11 @@ class TransitionForm(Form):
     to: Annotated[Status, Field(strict=False)]
     reason: Text | None = None
     tracking_number: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+
+class ReplayForm(Form):
+    reason: Text | None = None
+
+
+class DiscardForm(Form):
+    reason: Text

@@ -28,8 +28,9 @@ CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 SUSPICIOUS = (b"\\", b"\x7f", b"\xc2")
 
 
-class _Malformed:
-    """Stands in for a body that could not be read: no model accepts it, so authentication still has its say first."""
+# Stands in for a body that could not be read, so that authentication still has its say first: no form is a sequence.
+# (Of an object of ours pydantic would read attributes, find none, and fill in the defaults of a form that has them.)
+_MALFORMED = ()
 
 
 def parse(body: bytes) -> Any:
@@ -130,7 +131,7 @@ class _JsonRequest(Request):
             self._value = parse(await _json_bytes(self))
         except (errors.MalformedJson, errors.UnsupportedMediaType) as error:
             self.state.malformed = error
-            self._value = _Malformed()
+            self._value = _MALFORMED
 
     async def json(self) -> Any:
         return self._value
@@ -143,10 +144,12 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        is_required = self.body_field.field_info.is_required()
 
         async def read_and_handle(request: Request) -> Response:
             strict = _JsonRequest(request.scope, request.receive)
-            await strict.read()
+            if is_required or await strict.body():
+                await strict.read()
             return await handle(strict)
 
         return read_and_handle

@@ -38,7 +38,7 @@ SCHEMAS = {
     "Problem": {
         "title": "Problem",
         "description": "A refusal (RFC 9457). `invalid_transition` adds `current` and `allowed`, "
-        "`duplicate_reference` adds `order`.",
+        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`.",
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
@@ -52,6 +52,7 @@ SCHEMAS = {
             "current": {"type": "string", "description": "the status the order is in"},
             "allowed": {"type": "array", "items": {"type": "string"}, "description": "where the caller may move it"},
             "order": {"type": "string", "description": "the path of the order that has the reference already"},
+            "resolved_how": {"type": "string", "description": "what became of the dead letter"},
         },
     },
     "Flaw": {

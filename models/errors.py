@@ -11,7 +11,7 @@
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay
     └── Unavailable
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
@@ -235,6 +235,25 @@ class StaleVersion(Conflict):
     """The order has changed since the version named in If-Match."""
 
     code = "stale_version"
+
+
+class LetterResolved(Conflict):
+    """This dead letter was resolved in another way; what was done stands."""
+
+    code = "letter_resolved"
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def facts(self) -> dict[str, object]:
+        return {"resolved_how": self.how}
+
+
+class NothingToReplay(Conflict):
+    """This dead letter is that of a message which no work stood behind; it can only be discarded."""
+
+    code = "nothing_to_replay"
 
 
 class Unavailable(OrderPipelineError):

@@ -42,7 +42,12 @@ transition_requests = Table(
     Column("reason", Text),
     Column("tracking_number", Text),
     enumeration("actor"),
-    Column("requested_by", Uuid, ForeignKey(users.c.id), nullable=False),
+    Column(
+        "requested_by",
+        Uuid,
+        ForeignKey(users.c.id),
+        comment="null: somebody at the command line, who needs no account",
+    ),
     Column("expected_version", Integer, comment="from If-Match"),
     enumeration("state"),
     Column("refusal", Text, comment="the error code of a refused request"),
@@ -64,7 +69,7 @@ class TransitionRequest:
     reason: str | None
     tracking_number: str | None
     actor: Actor
-    requested_by: UUID
+    requested_by: UUID | None
     expected_version: int | None
     state: RequestState
     refusal: str | None
@@ -84,7 +89,7 @@ class Wish:
 
     to: Status
     actor: Actor
-    requested_by: UUID
+    requested_by: UUID | None
     reason: str | None = None
     tracking_number: str | None = None
     expected_versions: frozenset[int] | None = None

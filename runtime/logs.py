@@ -100,7 +100,7 @@ def _stamp(process: str) -> Processor:
 
 
 def _name_source(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["source"] = logger.name
+    event["source"] = event["_record"].name
     return event
 
 

@@ -5,17 +5,16 @@ longer after each attempt and ends in the dead letters.
 """
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 
 from celery import Task
 from sqlalchemy import Connection
 
-from models import dead_letters, outbox, schedule
-from models.lifecycle import Policy
+from models import outbox, schedule
 from models.outbox import Work
-from runtime import database, logs, settings
+from runtime import database, logs
+from workers import attempts, messages
 from workers.app import app
 
 log = logs.get(__name__)
@@ -29,8 +28,12 @@ def task(kind: str) -> Callable[[Verb], Task[..., None]]:
     def register(verb: Verb) -> Task[..., None]:
         @app.task(name=kind)
         @wraps(verb)
-        def deliver(outbox_ids: Sequence[int]) -> None:
-            _attempt(kind, verb, outbox_ids)
+        def deliver(*arguments: object, **named: object) -> None:
+            outbox_ids = messages.row_ids(list(arguments), named)
+            if outbox_ids is None:
+                messages.refuse(kind, messages.NOT_IDS)
+            else:
+                _attempt(kind, verb, outbox_ids)
 
         return deliver
 
@@ -40,16 +43,16 @@ def task(kind: str) -> Callable[[Verb], Task[..., None]]:
 def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> None:
     began = time.perf_counter()
     try:
-        done = _do(verb, ids)
+        done = _do(kind, verb, ids)
     except Exception as error:
         _after_failure(kind, verb, ids, error)
     else:
         log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=_milliseconds_since(began))
 
 
-def _do(verb: Verb, ids: Sequence[int]) -> int:
+def _do(kind: str, verb: Verb, ids: Sequence[int]) -> int:
     with database.transaction() as connection:
-        due = outbox.take(connection, ids)
+        due = outbox.take(connection, ids, kind)
         if due:
             verb(connection, due)
             for work in due:
@@ -72,15 +75,8 @@ def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) 
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
-    configured = settings.current()
-    summary = f"{type(error).__name__}: {error}".partition("\n")[0]
-    trace = "".join(traceback.format_exception(error))
-    with database.transaction() as connection:
-        attempts = outbox.postpone(connection, ids, summary)
-        exhausted = [row for row, failed in attempts.items() if failed >= configured.max_attempts]
-        if exhausted:
-            dead_letters.bury(connection, exhausted, summary, trace, Policy.of(configured))
-    log.error("work failed", kind=kind, rows=list(attempts.items()), dead=bool(exhausted), exc_info=error)
+    counted = attempts.count(ids, attempts.summary_of(error), attempts.trace_of(error))
+    log.error("work failed", kind=kind, attempts=counted, exc_info=error)
 
 
 def _milliseconds_since(began: float) -> float:
