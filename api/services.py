@@ -19,6 +19,7 @@ from runtime.settings import Settings
 @dataclass(frozen=True)
 class Services:
     settings: Settings
+    policy: Policy
     database: Database
     hurried: Database
     tokens: Tokens
@@ -31,18 +32,20 @@ async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
+    policy = Policy.of(settings)
     keys = await api_database.run(signing_keys.load, settings)
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
     return Services(
         settings=settings,
+        policy=policy,
         database=api_database,
         hurried=hurried,
         tokens=Tokens(settings, keys),
         hashing=hashing,
         watch=Watch(api_database),
-        acceptor=Acceptor(hurried, api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
+        acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
     )
 
 

@@ -82,7 +82,7 @@ async def replay_dead_letter(
     A failed order is asked back to pending, for `reason`. A transition that somebody asked for stays refused.
     """
     letter = await services.database.run(
-        dead_letter_desk.replay, letter_id, _resolver(caller), services.terms.policy, form.reason
+        dead_letter_desk.replay, letter_id, _resolver(caller), services.policy, form.reason
     )
     log.info("dead letter replayed", letter=letter.id, how=letter.resolved_how, caller=str(caller.id))
     return DeadLetterDetailView.of(letter)
