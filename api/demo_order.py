@@ -4,11 +4,13 @@ It is built from the records and views that real answers are built from, so it c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from api.views import OrderView, TransitionView
 from models import errors
+from models.dead_letters import Letter, Origin, Resolution
 from models.errors import Flaw, OrderPipelineError
 from models.identifiers import order_number
 from models.lifecycle import Actor, Status, allowed_from
@@ -16,6 +18,7 @@ from models.orders import Event, Line, Order
 from models.transition_requests import RequestState, TransitionRequest
 
 USER_ID = UUID("019cadc8-9a8f-7871-9e7f-90b2d4f6a8c0")
+STAFF_ID = UUID("019cadc1-02b7-7c55-b1f0-3d9a6e27c014")
 ORDER_ID = UUID("019cadd4-c134-74fe-9b1e-7a2c48e06f31")
 TRANSITION_ID = UUID("019cb424-526e-7cbe-8d4c-6e0a97f35c28")
 REQUEST_ID = "demo-order-0001"
@@ -45,6 +48,30 @@ EVENTS = [
         zip([None, *(step[0] for step in JOURNEY)], JOURNEY, strict=False), start=1
     )
 ]
+
+LETTER = Letter(
+    id=7,
+    kind="orders.process",
+    order_id=ORDER_ID,
+    expected_version=2,
+    request_id=REQUEST_ID,
+    error="DataError: (psycopg.errors.NumericValueOutOfRange) integer out of range",
+    traceback='Traceback (most recent call last):\n  File "workers/batches.py", line 48, in _do\n  …\n',
+    attempts=8,
+    first_at=JOURNEY[1][2],
+    last_at=at("2026-03-02T09:17:35.120"),
+    resolved_at=None,
+    resolved_by=None,
+    resolved_how=None,
+    resolved_because=None,
+    origin=Origin.OUTBOX,
+)
+
+
+def resolved(how: Resolution, because: str) -> Letter:
+    """The letter, after somebody has seen to it."""
+    moment = at("2026-03-02T10:02:11.344")
+    return replace(LETTER, resolved_at=moment, resolved_by=str(STAFF_ID), resolved_how=how, resolved_because=because)
 
 
 def order(version: int) -> OrderView:
@@ -102,6 +129,8 @@ def refusal(kind: type[OrderPipelineError]) -> OrderPipelineError:
         return errors.DuplicateReference(ORDER_ID)
     if kind is errors.InvalidTransition:
         return errors.InvalidTransition(Status.SHIPPED, allowed_from(Status.SHIPPED, Actor.STAFF))
+    if kind is errors.LetterResolved:
+        return errors.LetterResolved("discarded")
     if kind is errors.InvalidRequest:
         return kind(flaws=[Flaw("limit", "less_than_equal", "Input should be less than or equal to 100")])
     return kind()

@@ -22,6 +22,8 @@ WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?:$|[,;\s])', re.IGNORE
 WAIT_SECONDS_MAX = 30
 EVENT_ID = re.compile(r"\d{1,9}")
 SKU = re.compile(SKU_PATTERN)
+# A positive bigint; longer ones name nothing.
+ROW_ID = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 
 
 async def _services(request: Request) -> Services:
@@ -77,6 +79,12 @@ async def _order_id(order_id: Annotated[str, Path(description="the order's `id`"
 
 async def _transition_id(transition_id: Annotated[str, Path(description="the `id` of the transition request")]) -> UUID:
     return parse_id(transition_id)
+
+
+async def _letter_id(letter_id: Annotated[str, Path(description="the dead letter's `id`")]) -> int:
+    if not ROW_ID.fullmatch(letter_id):
+        raise errors.NotFound
+    return int(letter_id)
 
 
 async def _sku(sku: Annotated[str, Path(description="the product's `sku`")]) -> str:
@@ -147,6 +155,7 @@ OurServices = Annotated[Services, Depends(_services)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
+LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]

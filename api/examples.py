@@ -8,6 +8,7 @@ from typing import Any
 from api import demo_order as demo
 from api import exports, problems, sheets
 from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from api.letter_views import DeadLetterDetailView, DeadLetterView
 from api.ops_views import (
     BacklogView,
     LeaderView,
@@ -31,6 +32,7 @@ from api.views import (
 )
 from models import errors
 from models.analytics import Freshness
+from models.dead_letters import Resolution
 from models.lifecycle import Status
 from models.permissions import Role
 from models.pipeline import PipelineProblem
@@ -77,6 +79,9 @@ _PIPELINE = PipelineView(
     stuck_orders=0,
     dead_letters=1,
 )
+_LETTER = DeadLetterDetailView.of(demo.LETTER)
+_REPLAYED = DeadLetterDetailView.of(demo.resolved(Resolution.RETRIED, "the warehouse answers again"))
+_DISCARDED = DeadLetterDetailView.of(demo.resolved(Resolution.DISCARDED, "the customer bought elsewhere"))
 _CHECKS = {"database": "ok", "migrations": "ok", "broker": "ok"}
 
 PARAMETERS: Mapping[str, object] = {
@@ -87,6 +92,9 @@ PARAMETERS: Mapping[str, object] = {
     "Prefer": "wait=10",
     "order_id": str(demo.ORDER_ID),
     "transition_id": str(demo.TRANSITION_ID),
+    "letter_id": str(demo.LETTER.id),
+    "kind": demo.LETTER.kind,
+    "since": "2026-03-01T00:00:00Z",
     "sku": "BOWL-OAK",
     "status": "pending,confirmed",
     "client_reference": demo.REFERENCE,
@@ -114,6 +122,8 @@ REQUESTS: Mapping[str, object] = {
         ]
     },
     "request_transition": {"to": Status.SHIPPED, "tracking_number": demo.TRACKING_NUMBER},
+    "replay_dead_letter": {"reason": _REPLAYED.resolved_because},
+    "discard_dead_letter": {"reason": _DISCARDED.resolved_because},
 }
 
 
@@ -166,6 +176,12 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ("request_transition", "202"): demo.transition(RequestState.PENDING),
     ("request_transition", "200"): demo.transition(RequestState.APPLIED),
     ("get_transition", "200"): demo.transition(RequestState.APPLIED),
+    ("list_dead_letters", "200"): PageView[DeadLetterView](
+        data=[DeadLetterView.of(demo.LETTER)], has_more=False, next_cursor=None
+    ),
+    ("get_dead_letter", "200"): _LETTER,
+    ("replay_dead_letter", "200"): _REPLAYED,
+    ("discard_dead_letter", "200"): _DISCARDED,
     ("orders_per_day", "200"): OrdersPerDayView(data=[_DAY], **_FRESH),
     ("revenue_by_user", "200"): RevenueByUserView(
         data=[UserRevenueView(user_id=demo.USER_ID, currency="EUR", orders=1, revenue_minor=_DAY.revenue_minor)],

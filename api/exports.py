@@ -37,6 +37,9 @@ RESPONSES: Mapping[str, Any] = {
     CSV: {"schema": {"type": "string", "description": f"the whole list, with the columns {', '.join(COLUMNS)}"}},
 }
 
+# To JSON they are characters like any other, and to many readers of lines they end one.
+LINE_ENDS = str.maketrans({"\u2028": r"\u2028", "\u2029": r"\u2029"})
+
 Read = Callable[[Order | None], Awaitable[Sequence[Order]]]
 
 
@@ -88,7 +91,7 @@ async def _pages(
 
 def lines(page: Sequence[Order]) -> str:
     """One order a line, each as `GET /v1/orders/{id}` answers it."""
-    return "".join(f"{order_body(order).decode()}\n" for order in page)
+    return "".join(f"{order_body(order).decode().translate(LINE_ENDS)}\n" for order in page)
 
 
 def sheet(page: Sequence[Order]) -> str:

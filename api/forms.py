@@ -1,11 +1,9 @@
 """What comes in: closed, strict models. A field that is not here cannot be set by a client."""
 
 import hashlib
-import json
-from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from models import money, passwords
 from models.lifecycle import Status
@@ -33,6 +31,10 @@ Currency = Annotated[
 Password = Annotated[str, StringConstraints(max_length=passwords.CHARACTERS_MAX)]
 GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=passwords.CHARACTERS_MAX)]
 Email = Annotated[str, StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX)]
+
+
+# Any name that an outbox row or a message can have.
+TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.?()-]{1,100}$")]
 
 
 class Form(BaseModel):
@@ -69,38 +71,43 @@ class ItemForm(Form):
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+# In one order, because the order of an object's members means nothing: neither does it change the fingerprint.
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue], Field(max_length=20), AfterValidator(lambda pairs: dict(sorted(pairs.items())))
+]
+
+
+def _no_sku_twice(items: list[ItemForm]) -> list[ItemForm]:
+    if len({item.sku for item in items}) != len(items):
+        raise ValueError("the same sku stands on several lines; add up their quantities")
+    return items
 
 
 class OrderForm(Form):
-    items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
+    items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX), AfterValidator(_no_sku_twice)]
     client_reference: ClientReference | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=20)] = {}
-
-    @model_validator(mode="after")
-    def _no_sku_twice(self) -> Self:
-        if len({item.sku for item in self.items}) != len(self.items):
-            raise ValueError("the same sku stands on several lines; add up their quantities")
-        return self
+    metadata: Metadata = Field(default_factory=dict, json_schema_extra={"default": {}})
 
 
 class BatchItemForm(OrderForm):
     item_reference: Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
-class BatchForm(Form):
-    orders: Annotated[Sequence[BatchItemForm], Field(min_length=1, max_length=BATCH_ORDERS_MAX)]
+def _no_reference_twice(orders: list[BatchItemForm]) -> list[BatchItemForm]:
+    if len({order.item_reference for order in orders}) != len(orders):
+        raise ValueError("two orders have the same item_reference")
+    return orders
 
-    @model_validator(mode="after")
-    def _no_reference_twice(self) -> Self:
-        if len({item.item_reference for item in self.orders}) != len(self.orders):
-            raise ValueError("two orders have the same item_reference")
-        return self
+
+class BatchForm(Form):
+    orders: Annotated[
+        list[BatchItemForm], Field(min_length=1, max_length=BATCH_ORDERS_MAX), AfterValidator(_no_reference_twice)
+    ]
 
 
 def fingerprint(form: Form) -> bytes:
     """SHA-256 of the canonical form: the same request has one fingerprint, however its JSON was spelled."""
-    canonical = json.dumps(form.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).digest()
+    return hashlib.sha256(form.model_dump_json().encode()).digest()
 
 
 class TransitionForm(Form):
@@ -108,3 +115,11 @@ class TransitionForm(Form):
     to: Annotated[Status, Field(strict=False)]
     reason: Text | None = None
     tracking_number: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+
+class ReplayForm(Form):
+    reason: Text | None = None
+
+
+class DiscardForm(Form):
+    reason: Text

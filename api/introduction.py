@@ -32,6 +32,7 @@ TAGS = [
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},
+    {"name": "ops", "description": "For the people who run the system: what it could not do by itself."},
     {"name": "analytics", "description": "Daily aggregates, exact, with the moment as of which they are true."},
     {"name": "ops", "description": "For people on call: how the pipeline is doing."},
 ]

@@ -11,14 +11,19 @@ from inspect import getdoc
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import access, examples, openapi_headers, problems
 from models import errors
 
 Refusal = type[errors.OrderPipelineError]
 
-EVERYWHERE: Sequence[Refusal] = (errors.UnknownQueryParameter, errors.OrderPipelineError, errors.Unavailable)
+EVERYWHERE: Sequence[Refusal] = (
+    errors.UnreadableRequest,
+    errors.UnknownQueryParameter,
+    errors.OrderPipelineError,
+    errors.Unavailable,
+)
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)
 WITH_BODY: Sequence[Refusal] = (
     errors.InvalidRequest,
@@ -33,7 +38,7 @@ SCHEMAS = {
     "Problem": {
         "title": "Problem",
         "description": "A refusal (RFC 9457). `invalid_transition` adds `current` and `allowed`, "
-        "`duplicate_reference` adds `order`.",
+        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`.",
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
@@ -47,6 +52,7 @@ SCHEMAS = {
             "current": {"type": "string", "description": "the status the order is in"},
             "allowed": {"type": "array", "items": {"type": "string"}, "description": "where the caller may move it"},
             "order": {"type": "string", "description": "the path of the order that has the reference already"},
+            "resolved_how": {"type": "string", "description": "what became of the dead letter"},
         },
     },
     "Flaw": {
@@ -82,6 +88,11 @@ def _tree(kind: Refusal) -> Iterator[Refusal]:
     yield kind
     for narrower in kind.__subclasses__():
         yield from _tree(narrower)
+
+
+def operation_id(route: APIRoute) -> str:
+    """Operations are named after the functions that answer them."""
+    return route.name
 
 
 class Api(FastAPI):

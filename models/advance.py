@@ -35,15 +35,18 @@ class Step:
         return BY_ENDS[self.source, self.target].stock
 
 
+# NO KEY: whoever writes a row that refers to the order (a wish for a transition) need not wait for this batch to end.
 _LOCK = text(
     """
     SELECT orders.id, orders.version, orders.status
     FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS step(order_id uuid, version int, source text)
     JOIN orders ON orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
-    ORDER BY orders.id FOR UPDATE OF orders
+    ORDER BY orders.id FOR NO KEY UPDATE OF orders
     """
 ).columns(id=Uuid, version=Integer, status=Text)
 
+# The time of a move is that of the statement, which begins when the order is locked: a later version has a later time.
+# The transaction's own began before it had to wait for the lock.
 _MOVE = text(
     """
     WITH step AS (
@@ -52,7 +55,8 @@ _MOVE = text(
             request_id text, traceparent text, stays interval, follow_up text, follow_up_in interval)
     ), moved AS (
         UPDATE orders SET
-            status = step.target, version = orders.version + 1, updated_at = now(), due_at = now() + step.stays,
+            status = step.target, version = orders.version + 1, updated_at = statement_timestamp(),
+            due_at = statement_timestamp() + step.stays,
             tracking_number = coalesce(step.tracking_number, orders.tracking_number)
         FROM step
         WHERE orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
@@ -61,8 +65,9 @@ _MOVE = text(
             step.follow_up_in
     ), recorded AS (
         INSERT INTO order_events (order_id, version, from_status, to_status, actor, reason, request_id,
-            amount_minor, currency, user_id, placed_on)
-        SELECT id, version, source, target, actor, reason, request_id, total_minor, currency, user_id, placed_on
+            amount_minor, currency, user_id, placed_on, at)
+        SELECT id, version, source, target, actor, reason, request_id, total_minor, currency, user_id, placed_on,
+            statement_timestamp()
         FROM moved
     ), queued AS (
         INSERT INTO outbox (kind, order_id, expected_version, request_id, traceparent, available_at)

@@ -1,19 +1,60 @@
-"""Work that was tried often enough: kept for a person, out of the pipeline's way."""
+"""Work that was tried often enough: kept for a person, out of the pipeline's way.
+
+Here they are written, listed and read. What a person then does about one is `models/dead_letter_desk.py`.
+"""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, select, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Identity,
+    Integer,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    null,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
+from models import errors
 from models.advance import Step, advance
 from models.lifecycle import BY_ENDS, Policy, Status
-from models.metadata import Instant, enumeration, index, metadata
+from models.metadata import Instant, enumeration, index, metadata, one_of
 from models.orders import orders
 from models.transition_requests import KIND as TRANSITION_KIND
+from runtime import database
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+class Origin(StrEnum):
+    """What a dead letter was."""
+
+    OUTBOX = "outbox"
+    MESSAGE = "message"
+
+
+class Resolution(StrEnum):
+    """What became of a dead letter."""
+
+    REPLAYED = "replayed"  # the same work is in the outbox again
+    RETRIED = "retried"  # its failed order was asked back to pending, where its way begins anew
+    MOOT = "moot"  # nothing was left to do
+    DISCARDED = "discarded"
+
 
 dead_letters = Table(
     "dead_letters",
@@ -31,13 +72,96 @@ dead_letters = Table(
     Column("resolved_at", Instant),
     Column("resolved_by", Text),
     Column("resolved_how", Text),
+    Column("resolved_because", Text),
+    enumeration(
+        "origin", server_default=text("'outbox'"), comment="an outbox row, or a message that no row stood behind"
+    ),
+    one_of("origin", Origin),
+    one_of("resolved_how", Resolution),
+    CheckConstraint("num_nulls(resolved_at, resolved_by, resolved_how) IN (0, 3)", name="resolved_whole"),
     index(
         "ix_dead_letters_id",
         "id",
         postgresql_where=text("resolved_at IS NULL"),
         serves="the list of dead letters that wait for somebody",
     ),
+    index("ix_dead_letters_order_id_id", "order_id", "id", serves="the dead letters of one order"),
 )
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter. `first_at` is when its work was asked for, `last_at` when it was given up."""
+
+    id: int
+    kind: str
+    order_id: UUID | None
+    expected_version: int | None
+    request_id: str | None
+    error: str
+    traceback: str | None
+    attempts: int
+    first_at: datetime
+    last_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolved_how: Resolution | None
+    resolved_because: str | None
+    origin: Origin
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        how = None if row.resolved_how is None else Resolution(row.resolved_how)
+        return cls(**{**row._mapping, "origin": Origin(row.origin), "resolved_how": how})
+
+
+class State(StrEnum):
+    OPEN = "open"
+    RESOLVED = "resolved"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the list is narrowed to; `since` is about the moment at which work was given up."""
+
+    state: State = State.OPEN
+    kind: str | None = None
+    order_id: UUID | None = None
+    since: datetime | None = None
+
+
+def page(connection: Connection, narrowed: Filter, before: int | None, limit: int) -> list[Letter]:
+    """Up to `limit` letters without their tracebacks, the newest first, from the one before the letter `before` on.
+
+    Leans on ix_dead_letters_id, or ix_dead_letters_order_id_id, or for resolved ones on the primary key.
+    """
+    columns = (null().label(each.name) if each is dead_letters.c.traceback else each for each in dead_letters.c)
+    query = select(*columns).order_by(dead_letters.c.id.desc()).limit(limit)
+    if narrowed.state is not State.ALL:
+        is_open = dead_letters.c.resolved_at.is_(None)
+        query = query.where(is_open if narrowed.state is State.OPEN else ~is_open)
+    if narrowed.kind is not None:
+        query = query.where(dead_letters.c.kind == narrowed.kind)
+    if narrowed.order_id is not None:
+        query = query.where(dead_letters.c.order_id == narrowed.order_id)
+    if narrowed.since is not None:
+        query = query.where(dead_letters.c.last_at >= narrowed.since)
+    if before is not None:
+        query = query.where(dead_letters.c.id < before)
+    return [Letter.of(row) for row in connection.execute(query)]
+
+
+def get(connection: Connection, letter_id: int) -> Letter:
+    """
+    Raises:
+        errors.NotFound: there is none with this id.
+    """
+    row = connection.execute(select(dead_letters).where(dead_letters.c.id == letter_id)).one_or_none()
+    if row is None:
+        raise errors.NotFound(f"There is no dead letter {letter_id}.")
+    return Letter.of(row)
+
 
 _BURY = text(
     """
@@ -57,6 +181,20 @@ _REFUSE = text(
     """
 ).bindparams(bindparam("order_ids", type_=ARRAY(Uuid)))
 
+# Somebody who sends the same nonsense again and again fills one letter, not the table.
+_NOTE = text(
+    """
+    WITH known AS (
+        UPDATE dead_letters SET attempts = attempts + 1, last_at = now() WHERE id = (
+            SELECT max(id) FROM dead_letters
+            WHERE resolved_at IS NULL AND origin = 'message' AND kind = :kind AND error = :error)
+        RETURNING id
+    )
+    INSERT INTO dead_letters (origin, kind, error, attempts, first_at, last_at)
+    SELECT 'message', :kind, :error, 1, now(), now() WHERE NOT EXISTS (SELECT 1 FROM known)
+    """
+).bindparams(bindparam("kind", type_=Text), bindparam("error", type_=Text))
+
 
 def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str | None, policy: Policy) -> None:
     """Turn outbox rows into dead letters, and their orders, where the lifecycle has the move, into failed ones.
@@ -73,11 +211,22 @@ def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str 
     found = connection.execute(
         select(orders.c.id, orders.c.version, orders.c.status).where(orders.c.id.in_(order_ids))
     ).all()
-    steps = [
-        Step(row.id, row.version, Status(row.status), Status.FAILED, reason=ATTEMPTS_EXHAUSTED)
-        for row in found
-        if (Status(row.status), Status.FAILED) in BY_ENDS
-    ]
-    for step in steps:
-        with suppress(IntegrityError), connection.begin_nested():
+    for row in found:
+        if (Status(row.status), Status.FAILED) in BY_ENDS:
+            step = Step(row.id, row.version, Status(row.status), Status.FAILED, reason=ATTEMPTS_EXHAUSTED)
+            _fail(connection, step, policy)
+
+
+def _fail(connection: Connection, step: Step, policy: Policy) -> None:
+    try:
+        with connection.begin_nested():
             advance(connection, [step], policy)
+    except DBAPIError as error:
+        # What a second try may cure is tried again, with the whole burial.
+        if database.is_unavailable(error) or database.is_worth_retrying(error):
+            raise
+
+
+def note_message(connection: Connection, kind: str, error: str) -> None:
+    """Keep that a message was refused which no outbox row stood behind; its `attempts` are how often it came."""
+    connection.execute(_NOTE, {"kind": kind, "error": error})

@@ -5,13 +5,13 @@
     ├── Forbidden
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
-    │   ├── InvalidRequest       MalformedJson · UnknownQueryParameter · InvalidCursor · UnsupportedMediaType ·
-    │   │                        BodyTooLarge
+    │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
+    │   │                        UnsupportedMediaType · BodyTooLarge
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay
     └── Unavailable
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
@@ -94,6 +94,12 @@ class InvalidRequest(Refused):
     """The request does not have the documented form; `errors` says where."""
 
     code = "invalid_request"
+
+
+class UnreadableRequest(InvalidRequest):
+    """This is no HTTP/1.1 request that can be read in one way only."""
+
+    code = "unreadable_request"
 
 
 class MalformedJson(InvalidRequest):
@@ -229,6 +235,25 @@ class StaleVersion(Conflict):
     """The order has changed since the version named in If-Match."""
 
     code = "stale_version"
+
+
+class LetterResolved(Conflict):
+    """This dead letter was resolved in another way; what was done stands."""
+
+    code = "letter_resolved"
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def facts(self) -> dict[str, object]:
+        return {"resolved_how": self.how}
+
+
+class NothingToReplay(Conflict):
+    """This dead letter is that of a message which no work stood behind; it can only be discarded."""
+
+    code = "nothing_to_replay"
 
 
 class Unavailable(OrderPipelineError):

@@ -52,6 +52,12 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
     },
 }
 
+# Columns that a role may update, of tables that it may not.
+COLUMNS: Mapping[Role, Mapping[str, frozenset[str]]] = {
+    Role.API: {"dead_letters": frozenset({"resolved_at", "resolved_because", "resolved_by", "resolved_how"})},
+    Role.WORKER: {},
+}
+
 
 def statements(table: str | None = None) -> Iterator[str]:
     """GRANT statements for `table`, or for all of them."""
@@ -59,3 +65,6 @@ def statements(table: str | None = None) -> Iterator[str]:
         for name, privileges in tables.items():
             if table in (None, name):
                 yield f"GRANT {', '.join(sorted(privileges))} ON {name} TO {role}"
+        for name, columns in COLUMNS[role].items():
+            if table in (None, name):
+                yield f"GRANT UPDATE ({', '.join(sorted(columns))}) ON {name} TO {role}"

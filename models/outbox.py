@@ -86,12 +86,15 @@ class Backlog:
 
 _IDS = bindparam("ids", type_=ARRAY(BigInteger))
 
+# A row that has failed is not due again before its back-off is over, however often its message comes.
 _TAKE = text(
     """
-    DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED)
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE id = ANY(:ids) AND kind = coalesce(:kind, kind) AND available_at <= now()
+        ORDER BY id FOR UPDATE SKIP LOCKED)
     RETURNING id, kind, order_id, expected_version, attempts, request_id, traceparent
     """
-).bindparams(_IDS)
+).bindparams(_IDS, bindparam("kind", type_=Text))
 
 # Statistics of a table that is full now and empty a second later are always wrong; by them PostgreSQL would rather read
 # all pages, dead rows and all, than walk along the index.
@@ -135,6 +138,10 @@ _POSTPONE = text(
     """
 ).bindparams(_IDS)
 
+_DUE_OF_KIND = text("SELECT id FROM outbox WHERE id = ANY(:ids) AND kind = :kind AND available_at <= now()").bindparams(
+    _IDS
+)
+
 # Looked for first, because ON CONFLICT would wait for a worker that is just doing, and so deleting, the last tick.
 _PUT = text(
     """
@@ -162,9 +169,12 @@ def put(
     return connection.execute(_PUT, values).rowcount == 1
 
 
-def take(connection: Connection, ids: Sequence[int]) -> list[Work]:
-    """Make these rows ours, in id order. Rows that are done, or that another delivery holds, are simply not here."""
-    taken = [Work(*row) for row in connection.execute(_TAKE, {"ids": list(ids)})]
+def take(connection: Connection, ids: Sequence[int], kind: str | None = None) -> list[Work]:
+    """Make these rows ours, in id order.
+
+    Rows that are done, that another delivery holds, that are not due or not of this kind are simply not here.
+    """
+    taken = [Work(*row) for row in connection.execute(_TAKE, {"ids": list(ids), "kind": kind})]
     return sorted(taken, key=lambda work: work.id)
 
 
@@ -187,6 +197,11 @@ def backlog(connection: Connection, limit: int = COUNTED_MAX) -> list[Backlog]:
 def present(connection: Connection, ids: Collection[int]) -> set[int]:
     """Which of these rows are still to be done, and now: neither gone nor postponed."""
     return set(connection.execute(_PRESENT, {"ids": list(ids)}).scalars())
+
+
+def due_of_kind(connection: Connection, ids: Collection[int], kind: str) -> list[int]:
+    """Which of these rows are of this kind, and to be done now."""
+    return list(connection.execute(_DUE_OF_KIND, {"ids": list(ids), "kind": kind}).scalars())
 
 
 def postpone(connection: Connection, ids: Sequence[int], error: str) -> dict[int, int]:

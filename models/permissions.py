@@ -22,16 +22,19 @@ class Permission(StrEnum):
     MOVE_ALL_ORDERS = "orders:move-all"
     SEE_ANALYTICS = "analytics:read"
     SEE_PIPELINE = "pipeline:read"
+    SEE_DEAD_LETTERS = "dead-letters:read"
+    RESOLVE_DEAD_LETTERS = "dead-letters:resolve"
 
 
 _P = Permission
 _EVERYBODY = {_P.SEE_ACCOUNT, _P.SEE_PRODUCTS}
 _ORDERING = {_P.PLACE_ORDERS, _P.SEE_OWN_ORDERS, _P.MOVE_OWN_ORDERS}
 _RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS, _P.SEE_PIPELINE}
+_MENDING = {_P.SEE_DEAD_LETTERS, _P.RESOLVE_DEAD_LETTERS}
 
 GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.CUSTOMER: frozenset(_EVERYBODY | _ORDERING),
-    Role.STAFF: frozenset(_EVERYBODY | _ORDERING | _RUNNING),
+    Role.STAFF: frozenset(_EVERYBODY | _ORDERING | _RUNNING | _MENDING),
     Role.ANALYST: frozenset(_EVERYBODY | {_P.SEE_ANALYTICS}),
     Role.ADMIN: frozenset(Permission),
 }

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.errors import OrderPipelineError
 from models.permissions import Role
-from ops import data_directory, doctor, migrate, openapi, ports, seed, serve, up, users
+from ops import data_directory, dead_letters_cli, doctor, migrate, openapi, ports, seed, serve, up, users
 from ops.failures import LocalError
 from runtime import settings
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 user_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
+app.add_typer(dead_letters_cli.app, name="dead-letters")
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Where the engines, secrets and the log live.")]
 

@@ -5,11 +5,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from api import http_protocol
+from api.app import create_app
 from ops import ports, signals
 from ops.children import Process
 from ops.supervisor import Supervisor
@@ -73,22 +76,24 @@ def _keep(workers: int, port: int, host: str) -> None:
         pass
 
 
+def configuration(make_app: Callable[[], ASGIApp]) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app,
+        factory=True,
+        http=http_protocol.Protocol,
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
 def _serve(port: int, host: str) -> None:
     # uvicorn raises the signal that stopped it once more when it is done; a clean stop is to end with exit code 0.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
-    Server(
-        uvicorn.Config(
-            "api.app:create_app",
-            factory=True,
-            http="httptools",
-            loop="uvloop",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    ).run(sockets=[ports.share(port, host)])
+    Server(configuration(create_app)).run(sockets=[ports.share(port, host)])

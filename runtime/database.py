@@ -15,7 +15,8 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime import settings as configuration
@@ -73,14 +74,40 @@ def _pool(settings: Settings) -> dict[str, Any]:
 def engine(settings: Settings, role: Role) -> Engine:
     arguments = _connect_arguments(settings, role)
     # A worker that would find its connection dead in the middle of a batch gives the batch back for a whole lease.
-    return sqlalchemy.create_engine(
+    made = sqlalchemy.create_engine(
         settings.sqlalchemy_url, connect_args=arguments, pool_pre_ping=True, **_pool(settings)
     )
+    event.listen(made, "handle_error", _forget_the_row)
+    return made
 
 
 def async_engine(settings: Settings, role: Role) -> AsyncEngine:
     arguments = _connect_arguments(settings, role)
-    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
+    made = create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
+    event.listen(made.sync_engine, "handle_error", _forget_the_row)
+    return made
+
+
+def _forget_the_row(failure: ExceptionContext) -> None:
+    """Leave of PostgreSQL's message what was wrong, and not with which row (SECURITY S39).
+
+    DETAIL and CONTEXT quote values, over as many lines as these have: what is kept is the one primary message. Done
+    here, before anybody sees the error, it holds for every log line, traceback and dead letter.
+    """
+    error, wrapped = failure.original_exception, failure.sqlalchemy_exception
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    if primary is None:
+        return
+    told, error.args = str(error), (primary,)
+    if wrapped is not None:
+        wrapped.args = (str(wrapped.args[0]).replace(told, primary), *wrapped.args[1:])
+
+
+def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
+    """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back."""
+    pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
+    arguments = _connect_arguments(settings.model_copy(update={"lock_timeout": lock_timeout}), role)
+    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, isolation_level="AUTOCOMMIT", **pool)
 
 
 @cache
@@ -126,6 +153,13 @@ def is_lock_timeout(error: BaseException) -> bool:
     return sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
+def has_waited_for_row_of(error: BaseException, *relations: str) -> bool:
+    """Whether `lock_timeout` ended a wait for a row that somebody else's transaction puts into one of these tables or
+    indexes; and not, for example, a wait for a whole table."""
+    where = getattr(getattr(getattr(error, "orig", None), "diag", None), "context", None) or ""
+    return is_lock_timeout(error) and any(f'"{relation}"' in where for relation in relations)
+
+
 def is_worth_retrying(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it is tried again: a time limit, a deadlock, a lost race."""
     return sqlstate(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
@@ -134,3 +168,8 @@ def is_worth_retrying(error: BaseException) -> bool:
 def sqlstate(error: BaseException) -> str | None:
     """PostgreSQL's five-letter error code (PostgreSQL documentation, appendix A), if there is one."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """The name of the constraint, or unique index, that refused a row, if one did."""
+    return getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)

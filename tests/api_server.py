@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.services import Services
-from ops import ports
+from ops import ports, serve
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,7 @@ class Server:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[Server]:
     listener = ports.reserve(ports.free())
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="uvloop",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
-    running = uvicorn.Server(config)
+    running = uvicorn.Server(serve.configuration(lambda: app))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not running.started and thread.is_alive():

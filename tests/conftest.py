@@ -18,6 +18,8 @@ from ops import engines, migrate, ports
 from runtime import logs, settings
 from runtime.settings import LogFormat
 
+pytest_plugins = ("api_fixtures",)
+
 TEMPLATE = "template_orders"
 TEMPLATE_URL = "ORDERS_TEST_TEMPLATE_URL"
 

@@ -5,18 +5,16 @@ longer after each attempt and ends in the dead letters.
 """
 
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any
 
 from celery import Task
 from sqlalchemy import Connection
 
-from models import dead_letters, outbox, schedule
-from models.lifecycle import Policy
+from models import outbox, schedule
 from models.outbox import Work
-from runtime import database, logs, settings
+from runtime import database, logs
+from workers import attempts, messages
 from workers.app import app
 
 log = logs.get(__name__)
@@ -30,34 +28,42 @@ def task(kind: str) -> Callable[[Verb], Task[..., None]]:
     def register(verb: Verb) -> Task[..., None]:
         @app.task(name=kind, bind=True)
         @wraps(verb)
-        def deliver(self: Task[..., None], outbox_ids: Sequence[int]) -> None:
-            began = time.perf_counter()
-            done = _attempt(kind, verb, outbox_ids)
-            ms = round((time.perf_counter() - began) * 1000, 1)
-            log.info("batch done", kind=kind, delivered=len(outbox_ids), done=done, ms=ms, **_origin(self))
+        def deliver(self: Task[..., None], /, *arguments: object, **named: object) -> None:
+            outbox_ids = messages.row_ids(list(arguments), named)
+            if outbox_ids is None:
+                messages.refuse(kind, messages.NOT_IDS)
+            else:
+                _deliver(kind, verb, outbox_ids, _origin(self))
 
         return deliver
 
     return register
 
 
-def _origin(called: Task[..., None]) -> dict[str, Any]:
+def _origin(called: Task[..., None]) -> Mapping[str, object]:
     """The requests and traces that the message names: whoever looks for one of them finds the batch."""
     headers = called.request.headers or {}
     return {name: headers[name] for name in ("request_ids", "traceparents") if headers.get(name)}
 
 
+def _deliver(kind: str, verb: Verb, ids: Sequence[int], origin: Mapping[str, object]) -> None:
+    began = time.perf_counter()
+    done = _attempt(kind, verb, ids)
+    ms = round((time.perf_counter() - began) * 1000, 1)
+    log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=ms, **origin)
+
+
 def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> int:
     """How many of the rows were ours to do, and are done."""
     try:
-        return _do(verb, ids)
+        return _do(kind, verb, ids)
     except Exception as error:
         return _after_failure(kind, verb, ids, error)
 
 
-def _do(verb: Verb, ids: Sequence[int]) -> int:
+def _do(kind: str, verb: Verb, ids: Sequence[int]) -> int:
     with database.transaction() as connection:
-        due = outbox.take(connection, ids)
+        due = outbox.take(connection, ids, kind)
         if due:
             verb(connection, due)
             for work in due:
@@ -80,12 +86,5 @@ def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) 
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
-    configured = settings.current()
-    summary = f"{type(error).__name__}: {error}".partition("\n")[0]
-    trace = "".join(traceback.format_exception(error))
-    with database.transaction() as connection:
-        attempts = outbox.postpone(connection, ids, summary)
-        exhausted = [row for row, failed in attempts.items() if failed >= configured.max_attempts]
-        if exhausted:
-            dead_letters.bury(connection, exhausted, summary, trace, Policy.of(configured))
-    log.error("work failed", kind=kind, rows=list(attempts.items()), dead=bool(exhausted), exc_info=error)
+    counted = attempts.count(ids, attempts.summary_of(error), attempts.trace_of(error))
+    log.error("work failed", kind=kind, attempts=counted, exc_info=error)

@@ -38,7 +38,7 @@ task_default_queue = "orders"
 task_routes = {"orders.*": "orders", "rollups.*": "rollups", "upkeep.*": "rollups"}
 task_time_limit = 60
 
-worker_consumer = "workers.consumer:Consumer"
+worker_consumer = "workers.consumer:StrictConsumer"
 worker_prefetch_multiplier = 1
 worker_max_tasks_per_child = 10_000
 worker_send_task_events = True

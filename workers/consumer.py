@@ -1,42 +1,72 @@
-"""Celery's consumer, which beats while it tries to reach a lost broker, and tries often enough.
+"""Celery's consumer, which asks for task messages, with our own answer to those that cannot become a task.
 
-Celery's own waits up to half a minute between two attempts, long after the relay has sent everything again.
+Celery's logs such a message with its whole body and forgets it. Ours leaves a dead letter and logs no body.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from celery.worker.consumer import Consumer as CeleryConsumer
-from celery.worker.state import maybe_shutdown
+from kombu.exceptions import ContentDisallowed
+from kombu.log import get_logger
 
-from runtime import heartbeat, logs
-from workers.relay_step import is_relay_node
+from runtime import logs
+from workers import messages
+from workers.patient_consumer import PatientConsumer
 
 log = logs.get(__name__)
+# What kombu wants to complain to when the broker is gone before the refusal reaches it.
+broker_log = get_logger(__name__)
 
-WAIT_SECONDS_MIN, WAIT_SECONDS_STEP, WAIT_SECONDS_MAX = 1, 1, 5
+
+class StrictConsumer(PatientConsumer):
+    """Refuses what is no message of ours, and goes on."""
+
+    # Celery sets them when it connects; the stubs do not know them.
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
+
+    def create_task_handler(self, *arguments: Any) -> Callable[[Any], None]:
+        take_up = super().create_task_handler(*arguments)
+        # To kombu a KeyError is a lost connection: the worker would connect again, be given the same message that lacks
+        # something, and so on, until it gives up. While a message is taken up, it is the message that lacks it.
+        troubles = (*self.connection_errors, *self.channel_errors)
+        of_the_broker = tuple(kind for kind in troubles if not issubclass(kind, LookupError))
+
+        def on_task_received(message: Any) -> None:
+            try:
+                take_up(message)
+            except of_the_broker:
+                raise
+            except Exception:
+                self._refuse(message, messages.NOT_IDS)
+
+        return on_task_received
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._refuse(message, messages.UNKNOWN_TASK)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        self._refuse(message, messages.NO_TASK)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._refuse(message, messages.NOT_JSON if isinstance(exc, ContentDisallowed) else messages.NOT_IDS)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._refuse(message, messages.NOT_JSON)
+
+    def _refuse(self, message: Any, why: str) -> None:
+        headers = message.headers if isinstance(message.headers, Mapping) else {}
+        try:
+            messages.refuse(messages.name_of(headers.get("task")), why, _row_ids(message))
+        except Exception as error:  # Without the database there is no letter; the worker goes on all the same.
+            log.exception("message refused, and no dead letter of it", why=why, error=type(error).__name__)
+        if not message.acknowledged:
+            message.reject_log_error(broker_log, self.connection_errors)
 
 
-class Consumer(CeleryConsumer):
-    """The one that `worker_consumer` names."""
-
-    def ensure_connected(self, conn: Any) -> Any:
-        """The same connection, connected: tried until it succeeds or the node is told to stop."""
-        conn.ensure_connection(
-            self._on_failure,
-            interval_start=WAIT_SECONDS_MIN,
-            interval_step=WAIT_SECONDS_STEP,
-            interval_max=WAIT_SECONDS_MAX,
-            callback=self._while_waiting,
-        )
-        self.first_connection_attempt = False
-        return conn
-
-    def _on_failure(self, error: Exception, seconds: float) -> None:
-        self._while_waiting()
-        log.warning("the broker is unreachable, trying again", error=type(error).__name__, seconds=seconds)
-
-    def _while_waiting(self) -> None:
-        """Called every second between two attempts. Raises what ends the node, if it was told to stop."""
-        if not is_relay_node(self.app):
-            heartbeat.beat()
-        maybe_shutdown()
+def _row_ids(message: Any) -> list[int]:
+    try:
+        arguments, named, *_ = message.payload
+    except Exception:  # It may be anything; what cannot be read has no rows.
+        return []
+    return messages.row_ids(arguments, named) or []

@@ -1,8 +1,8 @@
 """How a worker node shows that it is alive: its consumer's loop beats, and its row in `nodes` follows that beat.
 
 The loop is what fetches messages, so a worker whose loop hangs falls silent, however lively its process is. While the
-broker is away there is no loop; then the attempts to reach it beat (`workers/consumer.py`). A relay node's file and row
-are its relay's own affair.
+broker is away there is no loop; then the attempts to reach it beat (`workers/patient_consumer.py`). A relay node's file
+and row are its relay's own affair.
 """
 
 import threading

@@ -31,10 +31,11 @@ async def order_events(
 ) -> PageView[FeedEventView]:
     """Events of all orders, each exactly once and none ever missed, in the sequence in which they became certain.
 
-    `next_cursor` is always there: at the end of the feed, ask again with it later.
+    `next_cursor` is always there: at the end of the feed, ask again with it later. Of one order, go by `version`: where
+    two transactions moved it, the later move may become certain first.
     """
     cursors = paging.cursors(request, services, caller)
-    position = _read(cursors, after) if after else BEGINNING
+    position = BEGINNING if after is None else _read(cursors, after)
     found = await services.database.run(order_feed.page, position, limit + 1)
     page = found[:limit]
     position = page[-1].position if page else position

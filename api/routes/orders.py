@@ -11,7 +11,7 @@ from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.views import EventView, OrderView, etag, order_body
 from models import errors, orders
-from models.lifecycle import Actor
+from models.lifecycle import FINAL, Actor
 from models.permissions import Permission
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
@@ -34,7 +34,7 @@ async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen
     """One order. With `If-None-Match` and `Prefer: wait=N`, the answer comes when the order has changed."""
 
     order = await services.database.run(orders.get, order_id, visible_to(caller))
-    if wait and order.version in seen:
+    if wait and order.version in seen and order.status not in FINAL:
         await services.watch.change(order_id, order.version, wait)
         order = await services.database.run(orders.get, order_id, visible_to(caller))
     headers = {"ETag": etag(order.version)}

@@ -7,7 +7,9 @@ from api_client import Shop
 from openapi_client import PROBLEM, DescribedClient, Description, Operation
 from world import World
 
+from models import dead_letters
 from models.permissions import Role
+from runtime import database
 
 DESCRIPTION = Description.committed()
 OPERATIONS = DESCRIPTION.operations
@@ -26,7 +28,12 @@ PROBES: Mapping[str, tuple[int, dict[str, object]]] = {
     "not_found": (404, {}),
 }
 # Who may not: everybody may see the catalogue and their own account.
-LACKING: Mapping[str, Role] = {"orders": Role.ANALYST, "transitions": Role.ANALYST, "analytics": Role.CUSTOMER}
+LACKING: Mapping[str, Role] = {
+    "orders": Role.ANALYST,
+    "transitions": Role.ANALYST,
+    "analytics": Role.CUSTOMER,
+    "ops": Role.ANALYST,
+}
 
 
 @pytest.fixture
@@ -115,6 +122,7 @@ def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> No
     assert (refused["current"], refused["allowed"]) == ("delivered", [])
 
     _orders_that_go_other_ways(clara, staff, world)
+    _what_could_not_be_done(clara, staff, world)
     _count_it_all(staff, world)
     visited = {name for name, _ in clara.seen | staff.seen}
     assert visited == OPERATIONS.keys(), "every operation of the document is used on the way"
@@ -171,6 +179,23 @@ def _orders_that_go_other_ways(clara: DescribedClient, staff: DescribedClient, w
     world.work("orders.transition")
     became = staff.ask("get_transition", 200, order_id=shipped, transition_id=asked["id"]).json()
     assert became["state"] == "applied"
+
+
+def _what_could_not_be_done(clara: DescribedClient, staff: DescribedClient, world: World) -> None:
+    world.work_until_idle()
+    for _ in range(2):
+        clara.ask("place_order", 201, body={"items": [{"sku": "BOWL-OAK", "quantity": 1}]})
+        with database.transaction() as connection:
+            dead_letters.bury(connection, [row.id for row in world.due()], "ValueError: no", None, world.policy)
+    with database.transaction() as connection:
+        dead_letters.note_message(connection, "nobody-can", "no task has this name")
+    strange, second, first = (str(each["id"]) for each in staff.ask("list_dead_letters", 200).json()["data"])
+    assert staff.ask("get_dead_letter", 200, letter_id=first).json()["resolved_how"] is None
+    assert staff.ask("replay_dead_letter", 200, letter_id=first).json()["resolved_how"] == "retried"
+    staff.ask("replay_dead_letter", 409, "nothing_to_replay", letter_id=strange)
+    staff.ask("discard_dead_letter", 200, letter_id=second)
+    staff.ask("replay_dead_letter", 409, "letter_resolved", letter_id=second)
+    world.work_until_idle()
 
 
 def _count_it_all(staff: DescribedClient, world: World) -> None:

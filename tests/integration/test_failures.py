@@ -1,10 +1,14 @@
 """Work that fails: the poisonous row alone waits and ends in the dead letters; its neighbours go through."""
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from math import ceil, log2
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, event
 from world import World
 
 from models import outbox, transition_requests
@@ -51,6 +55,50 @@ def test_one_poisonous_row_does_not_stop_its_neighbours(world: World, broken: st
     assert row.attempts == 1
     assert "locked_up" in row.last_error
     assert timedelta(seconds=0) < row[2] <= timedelta(seconds=1)
+
+
+@contextmanager
+def transactions() -> Iterator[list[None]]:
+    """The transactions that the worker begins while the block runs."""
+    begun: list[None] = []
+
+    def note(_connection: Connection) -> None:
+        begun.append(None)
+
+    with database.connect() as connection:
+        engine = connection.engine
+    event.listen(engine, "begin", note)
+    try:
+        yield begun
+    finally:
+        event.remove(engine, "begin", note)
+
+
+def test_three_poisonous_rows_of_a_hundred_leave_97_done_at_the_cost_of_finding_them(world: World, broken: str) -> None:
+    bowl = world.product()
+    good = bring_to_shipping(world, 97, bowl.sku)
+    bad = bring_to_shipping(world, 3, broken)
+    break_stock(world, broken)
+    by_order = {row.order_id: row.id for row in world.sql("SELECT id, order_id FROM outbox")}
+    ids = [by_order[order] for order in good]
+    for place, order in zip((5, 50, 95), bad, strict=True):
+        ids.insert(place, by_order[order])
+    with transactions() as begun:
+        app.tasks["orders.ship"](ids)
+    assert Counter(world.status(order) for order in good) == {Status.SHIPPED: 97}
+    assert [world.status(order) for order in bad] == [Status.PROCESSING] * 3
+    attempts = world.sql("SELECT attempts FROM outbox WHERE order_id = ANY(:ids)", ids=bad)
+    assert [row.attempts for row in attempts] == [1, 1, 1]
+    # The first try; for each poisonous row, two tries at each halving on the way to it; and one more to count it.
+    assert len(begun) <= 1 + 3 * (2 * ceil(log2(100)) + 1)
+
+
+def test_a_batch_without_poison_is_one_transaction(world: World) -> None:
+    bring_to_shipping(world, 100, world.product().sku)
+    ids = [row.id for row in world.due()]
+    with transactions() as begun:
+        app.tasks["orders.ship"](ids)
+    assert len(begun) == 1
 
 
 def test_work_that_keeps_failing_ends_in_the_dead_letters_and_its_order_fails(world: World, broken: str) -> None:

@@ -333,6 +333,8 @@ class Orders(RuleBasedStateMachine):
         return ("recorded", recorded.id) if recorded else ("already", None)
 
     def waiting(self) -> dict[int, Work]:
+        # What has failed is not taken before its back-off is over: here it always is.
+        self.world.sql("UPDATE outbox SET available_at = now() WHERE available_at > now()")
         rows = self.world.sql("SELECT * FROM outbox WHERE order_id IS NOT NULL ORDER BY id")
         return {row.id: Work(row.kind, row.order_id, row.expected_version, row.attempts) for row in rows}
 

@@ -119,9 +119,27 @@ def test_s24_the_grants_are_what_the_data_says(role: Role) -> None:
     assert granted == {table: set(privileges) for table, privileges in grants.GRANTS[role].items()}
 
 
+@pytest.mark.parametrize("role", [Role.API, Role.WORKER])
+def test_s24_the_columns_a_role_may_update_are_what_the_data_says(role: Role) -> None:
+    query = """
+        SELECT table_name, column_name FROM information_schema.column_privileges AS of_column
+        WHERE grantee = :role AND privilege_type = 'UPDATE' AND NOT EXISTS (
+            SELECT 1 FROM information_schema.role_table_grants AS of_table
+            WHERE (of_table.grantee, of_table.table_name, of_table.privilege_type)
+                = (of_column.grantee, of_column.table_name, of_column.privilege_type))
+    """
+    granted: dict[str, set[str]] = {}
+    with database.transaction(Role.OWNER) as connection:
+        for table, column in connection.execute(text(query), {"role": role}):
+            granted.setdefault(table, set()).add(column)
+    assert granted == {table: set(columns) for table, columns in grants.COLUMNS[role].items()}
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
+        (Role.API, "UPDATE dead_letters SET error = ''"),
+        (Role.API, "DELETE FROM dead_letters"),
         (Role.API, "UPDATE orders SET status = 'delivered'"),
         (Role.API, "DELETE FROM orders"),
         (Role.API, "UPDATE order_events SET actor = 'staff'"),
