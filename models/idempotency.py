@@ -55,13 +55,6 @@ _ANSWER = text(
     " WHERE user_id = :user_id AND route = :route AND key = :key"
 ).bindparams(bindparam("user_id", type_=Uuid), bindparam("body", type_=LargeBinary))
 
-_PRUNE = text(
-    """
-    DELETE FROM idempotency_keys WHERE (user_id, route, key) IN
-        (SELECT user_id, route, key FROM idempotency_keys WHERE expires_at <= now() LIMIT :limit FOR UPDATE SKIP LOCKED)
-    """
-)
-
 
 def stored(connection: Connection, route: str, keys: Collection[tuple[UUID, str]]) -> Mapping[tuple[UUID, str], Stored]:
     """The answers already given to these (user, key) pairs; what has expired was never given."""
@@ -73,8 +66,3 @@ def stored(connection: Connection, route: str, keys: Collection[tuple[UUID, str]
 def replace_answer(connection: Connection, user_id: UUID, route: str, key: str, status: int, body: bytes) -> None:
     """Store another answer for a key claimed in this very transaction."""
     connection.execute(_ANSWER, {"user_id": user_id, "route": route, "key": key, "status": status, "body": body})
-
-
-def prune(connection: Connection, limit: int) -> int:
-    """Forget up to `limit` expired keys; returns how many."""
-    return connection.execute(_PRUNE, {"limit": limit}).rowcount
