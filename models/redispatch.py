@@ -16,7 +16,7 @@ from models.lifecycle import Policy, Status
 from models.outbox import BACK_OFF_MAX
 from models.transition_requests import KIND as TRANSITION_KIND
 
-ROWS_PER_SWEEP = 1000
+ROWS_PER_SWEEP = 10_000
 # A worker is waited for this long before a request counts as forgotten.
 REQUEST_PATIENCE = timedelta(minutes=5)
 

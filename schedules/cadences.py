@@ -11,6 +11,10 @@ class Every:
 
     period: timedelta
 
+    def __str__(self) -> str:
+        number = self.period.total_seconds()
+        return f"{number / 60:g} min" if number >= 60 else f"{number:g} s"  # noqa: PLR2004 - seconds of a minute
+
     def after(self, last_run: datetime, zone: tzinfo) -> datetime:
         return last_run + self.period
 
@@ -24,6 +28,9 @@ class Daily:
 
     at: time
     period: ClassVar[timedelta] = timedelta(days=1)
+
+    def __str__(self) -> str:
+        return f"day at {self.at:%H:%M}"
 
     def after(self, last_run: datetime, zone: tzinfo) -> datetime:
         day = last_run.astimezone(zone).date()

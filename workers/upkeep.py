@@ -38,7 +38,7 @@ def report_stuck(connection: Connection, due: Sequence[Work]) -> None:
     """Say which orders have overstayed their status; whoever watches the logs raises the alarm."""
     for found in stuck.stuck(connection):
         log.warning(
-            "orders are stuck",
+            "stuck orders",
             status=found.status,
             orders=found.orders,
             since=found.since.isoformat(),

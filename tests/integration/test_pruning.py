@@ -62,8 +62,8 @@ def _request(world: World, number: int, age: timedelta) -> None:
 
 def _letter(world: World, number: int, age: timedelta) -> None:
     world.sql(
-        "INSERT INTO dead_letters (kind, error, attempts, first_at, last_at, resolved_at)"
-        " VALUES (:number, '', 8, now() - :age, now() - :age, now() - :age)",
+        "INSERT INTO dead_letters (kind, error, attempts, first_at, last_at, resolved_at, resolved_by, resolved_how)"
+        " VALUES (:number, '', 8, now() - :age, now() - :age, now() - :age, 'somebody', 'discarded')",
         number=str(number),
         age=age,
     )

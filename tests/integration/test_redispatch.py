@@ -125,12 +125,13 @@ def test_a_dead_letter_waits_for_a_person_while_it_is_open(
     order = placed(world)
     world.sql("DELETE FROM outbox")
     world.sql(
-        "INSERT INTO dead_letters (kind, order_id, expected_version, error, attempts, first_at, last_at, resolved_at)"
-        " VALUES ('orders.confirm', :order, :version, '', 8, now(), now(), CASE WHEN :resolved THEN now() END)",
+        "INSERT INTO dead_letters (kind, order_id, expected_version, error, attempts, first_at, last_at)"
+        " VALUES ('orders.confirm', :order, :version, '', 8, now(), now())",
         order=order.id,
         version=version,
-        resolved=resolved,
     )
+    if resolved:
+        world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_by = 'somebody', resolved_how = 'discarded'")
     overstay(world)
     assert again(world).most == found
 
@@ -163,14 +164,14 @@ def test_a_sweep_takes_a_bounded_bite_and_the_oldest_first(world: World) -> None
 
 
 def test_a_sweep_that_was_full_asks_for_the_next_one_at_once(world: World) -> None:
-    bowl, user = world.product(), world.user()
-    for _ in range(11):
-        world.accept(*[world.request(user, {bowl.sku: 1}) for _ in range(100)])
-    world.sql("DELETE FROM outbox")
-    overstay(world)
+    world.sql(
+        "INSERT INTO outbox (kind, order_id, available_at)"
+        " SELECT 'orders.confirm', gen_random_uuid(), now() + interval '1 hour' FROM generate_series(1, :rows)",
+        rows=redispatch.ROWS_PER_SWEEP + 1,
+    )
     world.sql("INSERT INTO outbox (kind) VALUES ('upkeep.redispatch')")
     assert [world.work("upkeep.redispatch") for _ in range(3)] == [1, 1, 0]
-    assert len(waiting(world)) == 1100
+    assert len(world.due()) == redispatch.ROWS_PER_SWEEP + 1
 
 
 def test_work_that_a_stepped_clock_left_in_the_future_is_recalled(world: World) -> None:
