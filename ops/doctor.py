@@ -22,9 +22,11 @@ from models import migrations, schedule
 from ops import data_directory, machine_checks, secrets_file
 from ops.machine_checks import Check, Outcome, judged
 from runtime import settings
+from runtime.database import Role
 from runtime.settings import Settings, SettingsError
 
 SERVER_VERSION_MIN = 180_000
+_BECOME = text("SELECT set_config('role', rolname, false) FROM pg_roles WHERE rolname = :role")
 MARKS = {Outcome.GOOD: "[green]✓[/]", Outcome.BAD: "[red]✗[/]", Outcome.SKIPPED: "[dim]–[/]"}
 
 
@@ -68,6 +70,8 @@ def _database(found: Settings) -> Iterator[Check]:
     try:
         engine = sqlalchemy.create_engine(found.sqlalchemy_url, connect_args={"connect_timeout": 3})
         with engine.connect() as connection:
+            # The login of the services can do nothing as itself.
+            connection.execute(_BECOME, {"role": Role.API})
             version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
             shown = f"PostgreSQL {version // 10_000}.{version % 10_000}"
             yield judged("database", version >= SERVER_VERSION_MIN, shown, "PostgreSQL 18 or newer is needed")

@@ -1,11 +1,9 @@
 """An entry of the timetable that does not succeed for three periods is alarmed."""
 
-import json
-import subprocess
-import sys
 from datetime import UTC, timedelta
 
 import pytest
+from log_lines import log_of
 from world import World
 
 from models import outbox, schedule
@@ -19,11 +17,9 @@ HOURLY = timedelta(hours=1)
 # A beat that is driven by hand: 25 seconds pass from one turn of its loop to the next.
 DRIVEN = """
 from itertools import count
-from runtime import logs
 from schedules.scheduler import PostgresScheduler
 from workers.app import app
 
-logs.configure("beat", "WARNING", "json")
 beat = PostgresScheduler(app=app, monotonic=count(step=25).__next__)
 for _ in range(12):
     beat.tick()
@@ -107,8 +103,7 @@ def test_beat_says_so_once_a_minute_for_as_long_as_it_is_so(world: World) -> Non
     with database.transaction() as connection:
         ticks.tick(connection, TIMETABLE, UTC)
     world.sql("UPDATE schedule_state SET known_since = now() - interval '91 seconds' WHERE entry = 'orders.expire'")
-    done = subprocess.run([sys.executable, "-c", DRIVEN], capture_output=True, text=True, check=True)
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = log_of(DRIVEN)
     assert [line["event"] for line in lines] == ["the timetable is overdue"] * 4, "after 75, 150, 225 and 300 seconds"
     assert {(line["level"], line["entry"], line["period_seconds"]) for line in lines} == {
         ("warning", "orders.expire", 30.0)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from log_lines import log_of_task
 from world import Placed, World
 
 from models import outbox, redispatch, transition_requests
@@ -49,6 +50,20 @@ def test_g5_an_order_whose_work_was_lost_is_delivered_after_all(world: World) ->
     world.sql("INSERT INTO outbox (kind) VALUES ('upkeep.redispatch')")
     world.work_until_idle()
     assert world.status(order.id) is Status.DELIVERED
+
+
+def test_the_sweep_says_so_in_the_log(world: World) -> None:
+    order = placed(world)
+    overstay(world)
+    assert log_of_task("upkeep.redispatch") == []
+    world.sql("DELETE FROM outbox")
+    [line] = log_of_task("upkeep.redispatch")
+    assert (line["level"], line["event"], line["moves"], line["orders"]) == (
+        "warning",
+        "lost work is asked for again",
+        1,
+        [str(order.id)],
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from log_lines import log_of_task
 from world import World
 
 from models import stuck
@@ -36,6 +37,24 @@ def test_stuck_orders_are_counted_by_status_and_the_oldest_are_named(world: Worl
     )
     assert (confirmed.status, confirmed.orders, list(confirmed.oldest)) == (Status.CONFIRMED, 1, [placed[0]])
     assert pending.since == world.order(placed[1]).due_at
+
+
+def test_the_sweep_says_so_in_the_log(world: World) -> None:
+    order = world.place(world.user(), {world.product().sku: 1})
+    world.sql("UPDATE orders SET due_at = now() - interval '1 minute'")
+    [line] = log_of_task("upkeep.report-stuck")
+    assert (line["level"], line["event"], line["status"], line["orders"], line["oldest"]) == (
+        "warning",
+        "stuck orders",
+        "pending",
+        1,
+        [str(order.id)],
+    )
+
+
+def test_where_nothing_is_stuck_nothing_is_said(world: World) -> None:
+    world.place(world.user(), {world.product().sku: 1})
+    assert log_of_task("upkeep.report-stuck") == []
 
 
 def test_a_final_order_is_never_stuck(world: World) -> None:

@@ -79,6 +79,11 @@ def test_a_run_that_comes_late_does_not_move_the_next_one() -> None:
     assert day(at="03:15").after(late, NEW_YORK) == datetime(2026, 6, 2, 3, 15, tzinfo=NEW_YORK)
 
 
+def test_a_run_in_the_hour_that_is_repeated_is_not_repeated_with_it() -> None:
+    again_ten_past_one = datetime(2026, 11, 1, 1, 10, tzinfo=NEW_YORK, fold=1)
+    assert day(at="01:30").after(again_ten_past_one, NEW_YORK) == datetime(2026, 11, 2, 1, 30, tzinfo=NEW_YORK)
+
+
 def test_the_day_is_that_of_the_zone() -> None:
     evening_in_new_york = datetime(2026, 6, 2, 1, tzinfo=UTC)
     assert day(at="22:00").after(evening_in_new_york, NEW_YORK) == datetime(2026, 6, 2, 2, tzinfo=UTC)
