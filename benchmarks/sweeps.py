@@ -118,7 +118,10 @@ def measure(engine: Engine, sweep: Sweep) -> Measured:
     return Measured(did, took[0], statistics.median(took), max(took))
 
 
-def main(*, rows: Annotated[int, typer.Option(min=1000, help="How many there are of everything.")] = 1_000_000) -> None:
+def main(
+    *,
+    rows: Annotated[int, typer.Option(min=1000, help="How many there are of everything.")] = 1_000_000,
+) -> None:
     """How long a bite of each sweep takes; exit code 1 if one takes too long."""
     progress, console = Progress(Console(stderr=True)), Console()
     measured = {}
