@@ -33,7 +33,7 @@ class PostgresScheduler(Scheduler):
     database's: the clock of this machine may be set to anything meanwhile.
     """
 
-    # Celery's service would otherwise connect to the broker before the first tick.
+    # Celery's own is a connection to the broker: nothing may ask for it and wait.
     producer: Any = None
 
     def __init__(self, *arguments: Any, monotonic: Callable[[], float] = time.monotonic, **options: Any) -> None:

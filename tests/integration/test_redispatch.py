@@ -92,7 +92,7 @@ def test_an_order_that_has_its_work_or_its_time_is_left_alone(world: World) -> N
     assert again(world).most == 0, "late, and waiting for its turn"
     world.sql("UPDATE orders SET due_at = now() + interval '1 minute'")
     world.sql("DELETE FROM outbox")
-    assert again(world).most == 0, "the row is gone: perhaps because a worker is just doing it"
+    assert again(world).most == 0, "its time is not over, whatever became of the row"
 
 
 def test_work_is_asked_for_once_however_often_one_looks(world: World) -> None:

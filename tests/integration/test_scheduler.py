@@ -1,8 +1,10 @@
 """The scheduler behind `celery beat`: ticks are rows, one beat leads, and nothing but PostgreSQL is needed."""
 
+import os
 import time
 from collections.abc import Iterator
-from datetime import UTC
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -11,6 +13,7 @@ from world import World
 from models import schedule
 from runtime import database, settings
 from schedules import ticks
+from schedules.cadences import Daily
 from schedules.scheduler import PostgresScheduler
 from schedules.timetable import TIMETABLE
 from workers.app import app
@@ -151,6 +154,34 @@ def test_a_beat_whose_connection_was_cut_leads_again(
     assert beat.tick() == 1.0, "the loss is noticed, and tried again in a second"
     beat.tick()
     assert waiting(world) == KINDS
+
+
+@pytest.mark.parametrize(("hour", "due"), [(5, True), (15, False)])
+def test_a_time_of_day_is_that_of_the_reporting_zone(
+    world: World, beats: tuple[PostgresScheduler, PostgresScheduler], hour: int, due: bool
+) -> None:
+    """Six hours after the last run: where it is five o'clock, a quarter past three has come meanwhile."""
+    tick()
+    world.sql("DELETE FROM outbox")
+    world.sql("UPDATE schedule_state SET last_run_at = now() - interval '6 hours'")
+    with reporting_zone_in_which_it_is(hour):
+        beats[0].tick()
+    daily = {entry.kind for entry in TIMETABLE if isinstance(entry.every, Daily)}
+    assert daily
+    assert daily & set(waiting(world)) == (daily if due else set())
+
+
+@contextmanager
+def reporting_zone_in_which_it_is(hour: int) -> Iterator[None]:
+    """As an operator would set it: in the environment, read anew by whoever starts."""
+    ahead = (hour - datetime.now(UTC).hour + 12) % 24 - 12
+    os.environ["REPORTING_TZ"] = f"Etc/GMT{-ahead:+d}"  # POSIX counts westwards
+    settings.current.cache_clear()
+    try:
+        yield
+    finally:
+        del os.environ["REPORTING_TZ"]
+        settings.current.cache_clear()
 
 
 def test_beat_needs_no_broker(world: World, beats: tuple[PostgresScheduler, PostgresScheduler]) -> None:
