@@ -1,11 +1,11 @@
 """The edge: one pure-ASGI layer around everything, for what every request and every answer has in common.
 
-Request ids, security headers, one access line per request, the body limit, and a last resort for bugs.
+Request ids, security headers, one access line per request, the body limit, and the answer to every exception.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,21 +15,24 @@ from runtime import logs
 
 log = logs.get("api.access")
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
 BODY_BYTES_MAX = 64 * 1024
 AUTH_BODY_BYTES_MAX = 4 * 1024
 AUTH_PREFIX = "/v1/auth/"
 
-SECURITY_HEADERS: dict[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+SECURITY_HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
 # The one page for browsers: Swagger UI, all of it from here; its icons are data inside its style sheet.
 DOCUMENTATION = "/docs"
-DOCUMENTATION_HEADERS = SECURITY_HEADERS | {
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
-    "script-src 'self'; style-src 'self'; img-src 'self' data:"
+DOCUMENTATION_HEADERS = {
+    **SECURITY_HEADERS,
+    b"content-security-policy": b"default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
+    b"script-src 'self'; style-src 'self'; img-src 'self' data:",
 }
 
 
@@ -58,7 +61,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._began = time.perf_counter()
-        self._request_id = context.begin(Headers(scope=scope).get("x-request-id"))
+        self._request_id = context.begin(_offered_request_id(scope["headers"]))
         self._body_bytes_left = AUTH_BODY_BYTES_MAX if scope["path"].startswith(AUTH_PREFIX) else BODY_BYTES_MAX
         self._status: int | None = None
         logs.clear()
@@ -75,11 +78,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
             common = DOCUMENTATION_HEADERS if self._scope["path"] == DOCUMENTATION else SECURITY_HEADERS
-            for name, value in common.items():
-                headers.setdefault(name, value)
+            own = message["headers"]
+            names = {name for name, _ in own}
+            own.append((b"x-request-id", self._request_id.encode()))
+            own.extend(header for header in common.items() if header[0] not in names)
         await self._send(message)
 
     async def rescue(self, error: Exception) -> None:
@@ -88,19 +91,24 @@ class _Exchange:
             return
         if self._status is not None:
             raise error
-        if not isinstance(error, errors.OrderPipelineError):
-            log.error("unexpected error", exc_info=error)
-            error = errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id.")
-        await problems.response(error)(self._scope, self._receive, self.send)
+        await problems.answer_to(error, self._scope)(self._scope, self._receive, self.send)
 
     def log(self) -> None:
-        # `scope["route"]` knows only its own part of the path; the template of the whole one is here.
-        route = self._scope.get("fastapi", {}).get("effective_route_context")
         log.info(
             "request",
             method=self._scope["method"],
-            route=getattr(route, "path", None) or "none",
+            route=_template(self._scope),
             status=self._status,
             ms=round((time.perf_counter() - self._began) * 1000, 1),
             caller=self._scope.get("state", {}).get("caller"),
         )
+
+
+def _offered_request_id(headers: RawHeaders) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), None)
+
+
+def _template(scope: Scope) -> str:
+    """The template of the path. The route of an included router knows only its own part; the whole one is here."""
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path", None) or "none"

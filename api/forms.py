@@ -1,7 +1,6 @@
 """What comes in: closed, strict models. A field that is not here cannot be set by a client."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
@@ -69,12 +68,16 @@ class ItemForm(Form):
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+# In one order, because the order of an object's members means nothing: neither does it change the fingerprint.
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue], Field(max_length=20), AfterValidator(lambda pairs: dict(sorted(pairs.items())))
+]
 
 
 class OrderForm(Form):
     items: Annotated[list[ItemForm], Field(min_length=1, max_length=money.LINES_MAX)]
     client_reference: ClientReference | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=20)] = {}
+    metadata: Metadata = Field(default_factory=dict, json_schema_extra={"default": {}})
 
     @model_validator(mode="after")
     def _no_sku_twice(self) -> Self:
@@ -99,8 +102,7 @@ class BatchForm(Form):
 
 def fingerprint(form: Form) -> bytes:
     """SHA-256 of the canonical form: the same request has one fingerprint, however its JSON was spelled."""
-    canonical = json.dumps(form.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).digest()
+    return hashlib.sha256(form.model_dump_json().encode()).digest()
 
 
 class TransitionForm(Form):

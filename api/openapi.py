@@ -11,7 +11,7 @@ from inspect import getdoc
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import access, examples, openapi_headers, problems
 from models import errors
@@ -82,6 +82,11 @@ def _tree(kind: Refusal) -> Iterator[Refusal]:
     yield kind
     for narrower in kind.__subclasses__():
         yield from _tree(narrower)
+
+
+def operation_id(route: APIRoute) -> str:
+    """Operations are named after the functions that answer them."""
+    return route.name
 
 
 class Api(FastAPI):

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from api import context
 from models import errors
@@ -30,6 +31,16 @@ CALLER_CONSTRAINTS = frozenset(
     {"fk_idempotency_keys_user_id", "fk_orders_user_id", "fk_transition_requests_requested_by"}
 )
 NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,40}")
+# Where pydantic would speak of our classes, or quote the value.
+OBJECT_EXPECTED, LIST_EXPECTED = "Input should be an object", "Input should be a list"
+DETAILS: Mapping[str, str] = {
+    "model_type": OBJECT_EXPECTED,
+    "model_attributes_type": OBJECT_EXPECTED,
+    "dict_type": OBJECT_EXPECTED,
+    "is_instance_of": LIST_EXPECTED,
+    "uuid_parsing": "Input should be a valid UUID",
+}
+KEY_MARK = "[key]"  # Pydantic's, behind the name of a member whose name is at fault.
 
 # The most specific class wins; a class that is not listed has the status of its nearest listed ancestor.
 STATUS: Mapping[type[errors.OrderPipelineError], int] = {
@@ -88,11 +99,17 @@ def flaws_of(found: Sequence[Mapping[str, Any]]) -> list[errors.Flaw]:
 
     Only the first ones: a small body can have so many flaws that their list would be a hundred times its size.
     """
-    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), str(each["msg"])) for each in found[:FLAWS_MAX]]
+    return [errors.Flaw(_pointer(each["loc"]), str(each["type"]), _detail(each)) for each in found[:FLAWS_MAX]]
+
+
+def _detail(flaw: Mapping[str, Any]) -> str:
+    return DETAILS.get(flaw["type"]) or str(flaw["msg"]).removeprefix("Value error, ")
 
 
 def _pointer(location: Sequence[str | int]) -> str:
     where, *path = location
+    if path and path[-1] == KEY_MARK:  # It is a name that is at fault: its object is the nearest place there is.
+        del path[-2:]
     if where == "body":
         return "".join(f"/{_shown(step)}" for step in path)
     return ".".join(map(_shown, path))
@@ -103,22 +120,25 @@ def _shown(step: str | int) -> str:
     return str(step) if NAME.fullmatch(str(step)) else "…"
 
 
-async def _on_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.OrderPipelineError)
-    return response(error)
+def answer_to(error: Exception, scope: Scope) -> Response:
+    """The answer to a request that ended with this exception, whatever it is."""
+    if isinstance(error, errors.OrderPipelineError):
+        return response(error)
+    if isinstance(error, RequestValidationError):
+        malformed = scope.get("state", {}).get("malformed")
+        return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
+    if isinstance(error, HTTPException):
+        return _routing_refusal(error, scope)
+    if isinstance(error, DBAPIError | PoolTimeout):
+        return _database_refusal(error)
+    return _bug(error)
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    malformed = getattr(request.state, "malformed", None)
-    return response(malformed or errors.InvalidRequest(flaws=flaws_of(error.errors())))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
     """Starlette's own refusals: no such path, no such method."""
-    assert isinstance(error, HTTPException)
     refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
     phrase = HTTPStatus(error.status_code).phrase
+    headers = dict(error.headers or {})
     members = json.loads(document(refusal, context.request_id()))
     if not isinstance(refusal, errors.NotFound):
         code = phrase.lower().replace(" ", "_")
@@ -129,32 +149,26 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             "code": code,
             "type": f"urn:order-pipeline:problem:{code}",
         }
-    return Response(json.dumps(members), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(scope)))
+    return Response(json.dumps(members), error.status_code, headers=headers, media_type=MEDIA_TYPE)
 
 
-async def _on_database_error(request: Request, error: Exception) -> Response:
-    if _speaks_of_nobody(error):
+def _methods(scope: Scope) -> set[str]:
+    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it."""
+    known = (each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"]))
+    return {method for each in known for method in each.methods or ()}
+
+
+def _database_refusal(error: Exception) -> Response:
+    if database.violated_constraint(error) in CALLER_CONSTRAINTS:  # Their token outlived the user.
         return response(errors.InvalidToken())
     if not database.is_unavailable(error) and not database.is_worth_retrying(error):
-        return await _on_bug(request, error)
+        return _bug(error)
     log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
     return response(errors.Unavailable())
 
 
-def _speaks_of_nobody(error: Exception) -> bool:
-    """Whether a row was refused because the caller's user does not exist (any more): their token outlived them."""
-    violated = getattr(getattr(error, "orig", None), "diag", None)
-    return getattr(violated, "constraint_name", None) in CALLER_CONSTRAINTS
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
+def _bug(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return response(errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id."))
-
-
-def install(app: FastAPI) -> None:
-    app.add_exception_handler(errors.OrderPipelineError, _on_refusal)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(DBAPIError, _on_database_error)
-    app.add_exception_handler(PoolTimeout, _on_database_error)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api import acceptor
 from api.acceptor import Acceptor
 from api.database import Database
 from api.hashing import HashingGate
@@ -19,9 +20,9 @@ from runtime.settings import Settings
 class Services:
     settings: Settings
     database: Database
+    hurried: Database
     tokens: Tokens
     hashing: HashingGate
-    terms: Terms
     acceptor: Acceptor
     watch: Watch
 
@@ -29,19 +30,19 @@ class Services:
 async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
+    hurried = Database(acceptor.hurried_engine(settings))
     keys = await api_database.run(signing_keys.load, settings)
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
-    terms = Terms(Policy.of(settings), settings.zone, AnswerRenderer())
     return Services(
         settings=settings,
         database=api_database,
+        hurried=hurried,
         tokens=Tokens(settings, keys),
         hashing=hashing,
         watch=Watch(api_database),
-        terms=terms,
-        acceptor=Acceptor(api_database, terms),
+        acceptor=Acceptor(hurried, api_database, Terms(Policy.of(settings), settings.zone, AnswerRenderer())),
     )
 
 
@@ -49,4 +50,5 @@ async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     services.hashing.close()
-    await services.database.engine.dispose()
+    for each in (services.hurried, services.database):
+        await each.engine.dispose()

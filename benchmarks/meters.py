@@ -46,4 +46,12 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 def _with_children(pid: int) -> float:
     process = psutil.Process(pid)
-    return sum(process.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in process.children())
+    living = sum(map(_own, process.children()))
+    return living + sum(process.cpu_times()[:4])
+
+
+def _own(child: psutil.Process) -> float:
+    try:
+        return sum(child.cpu_times()[:2])
+    except psutil.NoSuchProcess:  # It has ended since it was listed: its parent has its time now.
+        return 0.0

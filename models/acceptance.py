@@ -1,33 +1,41 @@
 """Accepting orders: the one place where they come into being.
 
-A batch is priced, claims its idempotency keys and writes orders, lines, first events, outbox rows and the answers'
-very bytes in two statements of one transaction. Retries find their stored answer in a third.
+A batch is priced from memory, and one statement does the rest: it confirms the prices, claims the idempotency keys and
+writes orders, lines, first events, outbox rows and the answers' very bytes, or finds the answers that retries have
+already. What a race has left open after that is tried again, in a turn of its own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, select, text
+from sqlalchemy import Connection, Text, Uuid, text
 from sqlalchemy.exc import DBAPIError
 
-from models import errors, idempotency
+from models import errors, placement
 from models.documents import dumps
+from models.idempotency import Stored, idempotency_keys
 from models.identifiers import order_number, uuid7
 from models.lifecycle import Actor, Policy, Status
 from models.money import amount_minor
-from models.orders import Line, Order, orders
-from models.products import Price, prices
+from models.orders import ONE_ORDER_PER_REFERENCE, Line, Order
+from models.price_list import Price, PriceList
 from runtime import clock, database
 
 ROUTE = "POST /v1/orders"
 BATCH_ROUTE = "POST /v1/orders/batch"
+# The second turn is for who lost a race in the first. A third needs another race, or prices that change all the time.
+TURNS_MAX = 5
+
+Claim = tuple[UUID, str]
+Reference = tuple[UUID, str]
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
+    """What is ordered, and how many of it. A tuple, like `Line`, because each order makes several of both."""
+
     sku: str
     quantity: int
 
@@ -46,8 +54,14 @@ class Request:
     request_id: str | None = None
 
     @property
-    def claim(self) -> tuple[UUID, str]:
+    def claim(self) -> Claim:
+        """Whose key it is: there is one order for it."""
         return (self.user_id, self.key)
+
+    @property
+    def reference(self) -> Reference | None:
+        """Whose reference it is, if it has one: there is one order for it, too."""
+        return None if self.client_reference is None else (self.user_id, self.client_reference)
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ Outcome = Answer | errors.OrderPipelineError
 
 
 class Renderer(Protocol):
-    """How the edge spells an answer: within the transaction, because the answer is stored with the order."""
+    """How the edge spells an answer: before it is written, because the answer is stored with the order."""
 
     def order(self, order: Order) -> Answer: ...
 
@@ -78,54 +92,20 @@ class Terms:
     policy: Policy
     zone: tzinfo
     render: Renderer
+    prices: PriceList = field(default_factory=PriceList)
 
 
-_CLAIM_AND_PLACE = text(
+class ReferenceRace(Exception):
+    """Another transaction has placed an order with one of the references in this very moment."""
+
+
+_REFERENCES = text(
     """
-    WITH asked AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS a(
-            user_id uuid, key text, fingerprint text, answer_status int, answer_body text,
-            order_id uuid, number text, actor text, currency text, total_minor bigint, client_reference text,
-            metadata jsonb, placed_at timestamptz, placed_on date, stays interval, request_id text,
-            follow_up text, follow_up_in interval, lines jsonb)
-    ), claimed AS (
-        INSERT INTO idempotency_keys (user_id, route, key, fingerprint, status, body, order_id, expires_at)
-        SELECT user_id, :route, key, decode(fingerprint, 'hex'), answer_status, convert_to(answer_body, 'UTF8'),
-            order_id, now() + :kept
-        FROM asked ORDER BY user_id, key
-        ON CONFLICT (user_id, route, key) DO UPDATE SET
-            fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
-            order_id = excluded.order_id, expires_at = excluded.expires_at
-        WHERE idempotency_keys.expires_at <= now()
-        RETURNING user_id, key
-    ), placed AS (
-        INSERT INTO orders (id, number, user_id, status, version, currency, total_minor, client_reference, metadata,
-            placed_at, placed_on, due_at, updated_at)
-        SELECT order_id, number, user_id, :pending, 1, currency, total_minor, client_reference, metadata,
-            placed_at, placed_on, placed_at + stays, placed_at
-        FROM asked JOIN claimed USING (user_id, key)
-        WHERE order_id IS NOT NULL ORDER BY user_id, client_reference
-        ON CONFLICT (user_id, client_reference) WHERE client_reference IS NOT NULL DO NOTHING
-        RETURNING id
-    ), lines AS (
-        INSERT INTO order_items (order_id, line, sku, name, quantity, unit_price_minor, placed_at)
-        SELECT placed.id, l.line, l.sku, l.name, l.quantity, l.unit_price_minor, asked.placed_at
-        FROM placed JOIN asked ON asked.order_id = placed.id, jsonb_to_recordset(asked.lines) AS l(
-            line int, sku text, name text, quantity int, unit_price_minor bigint)
-    ), opened AS (
-        INSERT INTO order_events (order_id, version, to_status, actor, request_id, amount_minor, currency, user_id,
-            placed_on)
-        SELECT id, 1, :pending, actor, request_id, total_minor, currency, user_id, placed_on
-        FROM placed JOIN asked ON asked.order_id = placed.id
-    ), queued AS (
-        INSERT INTO outbox (kind, order_id, expected_version, request_id, available_at)
-        SELECT follow_up, id, 1, request_id, now() + follow_up_in
-        FROM placed JOIN asked ON asked.order_id = placed.id WHERE follow_up IS NOT NULL
-    )
-    SELECT claimed.user_id, claimed.key, placed.id AS order_id
-    FROM claimed JOIN asked USING (user_id, key) LEFT JOIN placed ON placed.id = asked.order_id
+    SELECT user_id, client_reference, orders.id
+    FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS asked(user_id uuid, client_reference text)
+    JOIN orders USING (user_id, client_reference)
     """
-).columns(user_id=Uuid, key=Text, order_id=Uuid)
+).columns(user_id=Uuid, client_reference=Text, id=Uuid)
 
 
 @dataclass(frozen=True)
@@ -136,26 +116,30 @@ class _Draft:
     answer: Answer
     order: Order | None
 
+    @property
+    def stored(self) -> Stored:
+        """What a retry finds once this draft is written."""
+        return Stored(self.request.fingerprint, self.answer.status, self.answer.body, self.answer.order_id)
+
 
 def accept(connection: Connection, batch: Sequence[Request], terms: Terms, route: str = ROUTE) -> list[Outcome]:
     """Accept a batch; the outcomes stand in the sequence of the requests. Keys are keys of `route`.
 
     An outcome is an answer to send (201, or a refusal that is stored too), or an error that is not stored:
-    `IdempotencyKeyReused`, `IdempotencyInProgress`.
+    `IdempotencyKeyReused`, `Unavailable`. Usually this is one statement, which may be a transaction of its own.
 
     Raises:
         errors.IdempotencyInProgress: a key of the batch is held by a transaction that outlasts `lock_timeout`.
+        ReferenceRace: another transaction placed an order with one of the references meanwhile. Nothing was written by
+            the statement that failed; in a new transaction, the batch can be accepted as it is.
     """
-    firsts: dict[tuple[UUID, str], int] = {}
-    for place, request in enumerate(batch):
-        firsts.setdefault(request.claim, place)
-    asked_at, price_list = prices(connection, (item.sku for place in firsts.values() for item in batch[place].items))
-    drafts = {claim: _draft(batch[place], asked_at, price_list, terms) for claim, place in firsts.items()}
-    won = _claim_and_place(connection, drafts, terms, route)
-    is_ours = [request.claim in won and firsts[request.claim] == place for place, request in enumerate(batch)]
-    lost = {request.claim for request, ours in zip(batch, is_ours, strict=True) if not ours}
-    kept = idempotency.stored(connection, route, lost) if lost else {}
-    return [won[request.claim] if ours else _retry(request, kept) for request, ours in zip(batch, is_ours, strict=True)]
+    outcomes: dict[int, Outcome] = {}
+    for _ in range(TURNS_MAX):
+        waiting = {place: request for place, request in enumerate(batch) if place not in outcomes}
+        if not waiting:
+            break
+        outcomes |= _take_turn(connection, waiting, terms, route)
+    return [outcomes.get(place) or errors.Unavailable() for place in range(len(batch))]
 
 
 def accept_together(connection: Connection, batch: Sequence[Request], terms: Terms) -> list[Answer]:
@@ -176,16 +160,80 @@ def accept_together(connection: Connection, batch: Sequence[Request], terms: Ter
     return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
-def _draft(request: Request, now: datetime, price_list: Mapping[str, Price], terms: Terms) -> _Draft:
+def _take_turn(connection: Connection, requests: Mapping[int, Request], terms: Terms, route: str) -> dict[int, Outcome]:
+    """Try each request once. The outcomes by place, without those of requests that have to be tried again."""
+    firsts: dict[Claim, int] = {}
+    for place, request in requests.items():
+        firsts.setdefault(request.claim, place)
+    asked = [requests[place] for place in firsts.values()]
+    prices = terms.prices.of(connection, {item.sku for request in asked for item in request.items})
+    drafts = _without_rivals(_draft_all(connection, asked, prices, terms))
+    lost = _place(connection, drafts, prices, terms, route)
+    outcomes: dict[int, Outcome] = {}
+    for place, request in requests.items():
+        draft = drafts.get(request.claim)
+        if draft is None:
+            continue
+        is_won = request.claim not in lost
+        if is_won and firsts[request.claim] == place:
+            outcomes[place] = draft.answer
+        elif stored := draft.stored if is_won else lost[request.claim]:
+            outcomes[place] = _replay(request, stored)
+    return outcomes
+
+
+def _draft_all(
+    connection: Connection, requests: Sequence[Request], prices: Mapping[str, Price], terms: Terms
+) -> dict[Claim, _Draft]:
+    now = clock.now()
+    taken = _taken_references(connection, requests)
+    return {request.claim: _draft(request, now, prices, taken, terms) for request in requests}
+
+
+def _without_rivals(drafts: Mapping[Claim, _Draft]) -> dict[Claim, _Draft]:
+    """The drafts without the orders whose reference an order before them has: in their turn, it will be taken."""
+    held: set[Reference] = set()
+    alone = {}
+    for claim, draft in drafts.items():
+        reference = draft.request.reference if draft.order else None
+        if reference not in held:
+            alone[claim] = draft
+        if reference:
+            held.add(reference)
+    return alone
+
+
+def _taken_references(connection: Connection, requests: Sequence[Request]) -> dict[Reference, UUID]:
+    """The orders that have these requests' references already."""
+    asked = [
+        {"user_id": request.user_id, "client_reference": request.client_reference}
+        for request in requests
+        if request.client_reference is not None
+    ]
+    if not asked:
+        return {}
+    rows = connection.execute(_REFERENCES, {"asked": dumps(asked)})
+    return {(row.user_id, row.client_reference): row.id for row in rows}
+
+
+def _draft(
+    request: Request,
+    now: datetime,
+    prices: Mapping[str, Price],
+    taken: Mapping[Reference, UUID],
+    terms: Terms,
+) -> _Draft:
     try:
-        order = _order(request, now, price_list, terms)
-    except errors.UnacceptableOrder as refusal:
+        order = _order(request, now, prices, terms)
+        if request.reference is not None and request.reference in taken:
+            raise errors.DuplicateReference(taken[request.reference])
+    except errors.OrderPipelineError as refusal:
         return _Draft(request, terms.render.refusal(refusal, request.request_id), None)
     return _Draft(request, terms.render.order(order), order)
 
 
-def _order(request: Request, now: datetime, price_list: Mapping[str, Price], terms: Terms) -> Order:
-    """The order a request makes, at the prices of the moment.
+def _order(request: Request, now: datetime, prices: Mapping[str, Price], terms: Terms) -> Order:
+    """The order a request makes, at these prices.
 
     Raises:
         errors.UnacceptableOrder: a product is not for sale, or they have several currencies.
@@ -193,77 +241,57 @@ def _order(request: Request, now: datetime, price_list: Mapping[str, Price], ter
     flaws = [
         errors.Flaw(f"/items/{position}/sku", "unknown_product", "This product is not for sale.")
         for position, item in enumerate(request.items)
-        if item.sku not in price_list
+        if item.sku not in prices
     ]
     if flaws:
         raise errors.UnknownProduct(flaws=flaws)
-    priced = [(price_list[item.sku], item.quantity) for item in request.items]
-    if len({price.currency for price, _ in priced}) > 1:
+    priced = [(prices[item.sku], item.quantity) for item in request.items]
+    currency = priced[0][0].currency
+    if any(price.currency != currency for price, _ in priced):
         raise errors.MixedCurrencies
-    lines = tuple(
-        Line(number, price.sku, price.name, quantity, price.price_minor)
-        for number, (price, quantity) in enumerate(priced, start=1)
-    )
     order_id = uuid7()
-    stays = terms.policy.deadline(Status.PENDING)
     return Order(
         id=order_id,
         number=order_number(order_id),
         user_id=request.user_id,
         status=Status.PENDING,
         version=1,
-        currency=priced[0][0].currency,
-        total_minor=sum(amount_minor(line.unit_price_minor, line.quantity) for line in lines),
+        currency=currency,
+        total_minor=sum(amount_minor(price.price_minor, quantity) for price, quantity in priced),
         client_reference=request.client_reference,
         metadata=request.metadata,
         tracking_number=None,
         placed_at=now,
         placed_on=clock.business_day(now, terms.zone),
-        due_at=now + stays if stays else None,
+        due_at=None,  # by the database's clock, when the order is placed
         updated_at=now,
-        lines=lines,
+        lines=tuple(
+            Line(number, price.sku, price.name, quantity, price.price_minor)
+            for number, (price, quantity) in enumerate(priced, start=1)
+        ),
     )
 
 
-def _claim_and_place(
-    connection: Connection, drafts: Mapping[tuple[UUID, str], _Draft], terms: Terms, route: str
-) -> dict[tuple[UUID, str], Answer]:
-    """The answers of the claims that were won. A won claim whose reference is taken gets its refusal stored instead."""
+def _place(
+    connection: Connection, drafts: Mapping[Claim, _Draft], prices: Mapping[str, Price], terms: Terms, route: str
+) -> dict[Claim, Stored | None]:
+    """Place what can be placed; returns the claims that were lost, with the answer they have if it can be seen."""
     documents = [_document(draft, terms) for draft in drafts.values()]
-    parameters = {
-        "asked": dumps(documents),
-        "route": route,
-        "kept": idempotency.KEPT,
-        "pending": Status.PENDING,
-    }
     try:
-        rows = connection.execute(_CLAIM_AND_PLACE, parameters).all()
+        lost = placement.place(connection, documents, prices.values(), route)
     except DBAPIError as error:
         # Somebody else holds one of the keys (or references) in a transaction that does not end.
-        raise errors.IdempotencyInProgress if database.is_lock_timeout(error) else error from None
-    won = {}
-    for row in rows:
-        draft = drafts[row.user_id, row.key]
-        is_duplicate = draft.order is not None and row.order_id is None
-        won[draft.request.claim] = _refuse_duplicate(connection, draft, terms, route) if is_duplicate else draft.answer
-    return won
+        if database.has_waited_for_row_of(error, idempotency_keys.name, ONE_ORDER_PER_REFERENCE):
+            raise errors.IdempotencyInProgress from None
+        if database.violated_constraint(error) == ONE_ORDER_PER_REFERENCE:
+            raise ReferenceRace from None
+        raise
+    if any(not each.prices_hold for each in lost):
+        terms.prices.forget(prices)
+    return {each.claim: each.stored for each in lost}
 
 
-def _refuse_duplicate(connection: Connection, draft: _Draft, terms: Terms, route: str) -> Answer:
-    request = draft.request
-    query = select(orders.c.id).where(
-        orders.c.user_id == request.user_id, orders.c.client_reference == request.client_reference
-    )
-    error = errors.DuplicateReference(connection.execute(query).scalar_one())
-    answer = terms.render.refusal(error, request.request_id)
-    idempotency.replace_answer(connection, request.user_id, route, request.key, answer.status, answer.body)
-    return answer
-
-
-def _retry(request: Request, kept: Mapping[tuple[UUID, str], idempotency.Stored]) -> Outcome:
-    stored = kept.get(request.claim)
-    if stored is None:  # It expired, or was pruned, between the claim that lost to it and this look.
-        return errors.IdempotencyInProgress()
+def _replay(request: Request, stored: Stored) -> Outcome:
     if stored.fingerprint != request.fingerprint:
         return errors.IdempotencyKeyReused()
     return Answer(stored.status, stored.body, stored.order_id, replayed=True)
@@ -284,7 +312,7 @@ def _document(draft: _Draft, terms: Terms) -> dict[str, object]:
     return claim | {
         "order_id": order.id,
         "number": order.number,
-        "actor": request.actor,
+        "actor": str(request.actor),
         "currency": order.currency,
         "total_minor": order.total_minor,
         "client_reference": order.client_reference,

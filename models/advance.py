@@ -34,12 +34,13 @@ class Step:
         return BY_ENDS[self.source, self.target].stock
 
 
+# NO KEY: whoever writes a row that refers to the order (a wish for a transition) need not wait for this batch to end.
 _LOCK = text(
     """
     SELECT orders.id, orders.version, orders.status
     FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS step(order_id uuid, version int, source text)
     JOIN orders ON orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
-    ORDER BY orders.id FOR UPDATE OF orders
+    ORDER BY orders.id FOR NO KEY UPDATE OF orders
     """
 ).columns(id=Uuid, version=Integer, status=Text)
 

@@ -13,7 +13,7 @@ OVERDUE = "not_confirmed_in_time"
 _OVERDUE = text(
     """
     SELECT id, version FROM orders WHERE status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     """
 ).columns(id=Uuid)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 # Crockford's base 32: no I, L, O or U, so that a number survives being read over the telephone.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 NUMBER_CHARACTERS = 10
 
 
@@ -21,5 +22,6 @@ def uuid7() -> UUID:
 
 def order_number(order_id: UUID) -> str:
     """The order's number for people: the id's last 50 bits as `XXXXX-XXXXX`. They are random and count nothing."""
-    characters = [ALPHABET[order_id.int >> 5 * place & 31] for place in reversed(range(NUMBER_CHARACTERS))]
-    return f"{''.join(characters[:5])}-{''.join(characters[5:])}"
+    low = order_id.int
+    number = "".join([PAIRS[low >> 10 * place & 1023] for place in (4, 3, 2, 1, 0)])
+    return f"{number[:5]}-{number[5:]}"

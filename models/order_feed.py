@@ -28,13 +28,14 @@ class Entry:
     position: Position
 
 
-# Leans on ix_order_events_xid; only the events of one transaction have to be sorted.
+# Leans on ix_order_events_xid; only the events of one transaction have to be sorted. The order names the table: `xid`
+# alone would be the text of the answer, in which 1000 comes before 999.
 _PAGE = text(
     f"""
     SELECT CAST(xid AS text) AS xid, {", ".join(EVENT_COLUMNS)} FROM order_events
     WHERE xid >= CAST(:xid AS xid8) AND xid < pg_snapshot_xmin(pg_current_snapshot())
       AND (xid, order_id, version) > (CAST(:xid AS xid8), :order_id, :version)
-    ORDER BY xid, order_id, version LIMIT :limit
+    ORDER BY order_events.xid, order_id, version LIMIT :limit
     """
 ).bindparams(bindparam("xid", type_=Text), bindparam("order_id", type_=Uuid), bindparam("version", type_=Integer))
 

@@ -6,7 +6,7 @@ Nothing here changes an order. They come into being in `models/acceptance.py` an
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import (
@@ -34,6 +34,7 @@ from models.lifecycle import FINAL, Actor, Status, legal_moves
 from models.metadata import Instant, Xid8, enumeration, index, metadata, one_of
 from models.users import users
 
+ONE_ORDER_PER_REFERENCE = "uq_orders_user_id_client_reference"
 _NOT_FINAL = "status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINAL)))
 
 orders = Table(
@@ -66,7 +67,7 @@ orders = Table(
         serves="stuck orders, and the expiry of pending ones",
     ),
     index(
-        "uq_orders_user_id_client_reference",
+        ONE_ORDER_PER_REFERENCE,
         "user_id",
         "client_reference",
         unique=True,
@@ -141,8 +142,7 @@ order_events = Table(
 EVENT_COLUMNS = ("order_id", "version", "from_status", "to_status", "actor", "reason", "request_id", "at")
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     line: int
     sku: str
     name: str

@@ -1,8 +1,7 @@
 """The catalogue: what can be ordered, at which price, and how much of it there is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Self
 
 from sqlalchemy import (
@@ -62,14 +61,6 @@ class Product:
         return cls(**row._mapping)
 
 
-@dataclass(frozen=True)
-class Price:
-    sku: str
-    name: str
-    price_minor: int
-    currency: str
-
-
 def get(connection: Connection, sku: str) -> Product:
     row = connection.execute(select(products).where(products.c.sku == sku)).one_or_none()
     if row is None:
@@ -112,18 +103,3 @@ def put(connection: Connection, product: Product) -> tuple[Product, bool]:
     values_and_origin = dict(row._mapping)
     is_new = bool(values_and_origin.pop("is_new"))
     return Product(**values_and_origin), is_new
-
-
-_PRICES = text(
-    """
-    SELECT now() AS asked_at, sku, name, price_minor, currency
-    FROM (SELECT) AS always LEFT JOIN products ON sku = ANY(:skus) AND active
-    """
-)
-
-
-def prices(connection: Connection, skus: Iterable[str]) -> tuple[datetime, Mapping[str, Price]]:
-    """The database's time and the prices of those of `skus` that are for sale, in one statement."""
-    rows = connection.execute(_PRICES, {"skus": sorted(set(skus))}).all()
-    found = {row.sku: Price(row.sku, row.name, row.price_minor, row.currency) for row in rows if row.sku is not None}
-    return rows[0].asked_at, found

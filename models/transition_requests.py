@@ -20,6 +20,9 @@ from models.orders import get as get_order
 from models.users import users
 
 KIND = "orders.transition"
+UNTRACKED = errors.Flaw("/tracking_number", "not_for_this_move", "Only a shipment has a tracking number.")
+# By their code, in which a worker records them; whatever else it records is no legal move any more.
+REFUSALS = {kind.code: kind for kind in (errors.StaleVersion, errors.ReasonRequired, errors.TrackingNumberRequired)}
 
 
 class RequestState(StrEnum):
@@ -99,17 +102,20 @@ def check(order_status: Status, order_version: int, wish: Wish) -> None:
     """Whether the wish is legal for an order as it is now.
 
     Raises:
-        errors.StaleVersion, errors.InvalidTransition, errors.ReasonRequired, errors.TrackingNumberRequired
+        errors.StaleVersion, errors.InvalidTransition, errors.ReasonRequired, errors.TrackingNumberRequired,
+        errors.InvalidRequest: a tracking number for a move that has none
     """
     if not wish.expects(order_version):
         raise errors.StaleVersion
     move = BY_ENDS.get((order_status, wish.to))
     if move is None or wish.actor not in move.by:
         raise errors.InvalidTransition(order_status, allowed_from(order_status, wish.actor))
-    if move.reason_required and not wish.reason:
+    if move.reason_required and not (wish.reason or "").strip():
         raise errors.ReasonRequired
-    if move.tracking_required and not wish.tracking_number:
+    if move.tracking_required and not (wish.tracking_number or "").strip():
         raise errors.TrackingNumberRequired
+    if wish.tracking_number and not move.tracking_required:
+        raise errors.InvalidRequest(flaws=[UNTRACKED])
 
 
 def ask(
@@ -154,8 +160,8 @@ def get(connection: Connection, order_id: UUID, request_id: UUID) -> TransitionR
 
 def refusal(request: TransitionRequest, order: Order) -> errors.OrderPipelineError:
     """Why a refused request was refused, in the words in which it would have been refused at once."""
-    if request.refusal == errors.StaleVersion.code:
-        return errors.StaleVersion()
+    if request.refusal in REFUSALS:
+        return REFUSALS[request.refusal]()
     return errors.InvalidTransition(order.status, allowed_from(order.status, request.actor))
 
 
@@ -224,7 +230,7 @@ def _as_they_are(connection: Connection, order_ids: Sequence[UUID]) -> Mapping[U
         select(orders.c.id, orders.c.status, orders.c.version)
         .where(orders.c.id.in_(order_ids))
         .order_by(orders.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {row.id: (Status(row.status), row.version) for row in connection.execute(query)}
 

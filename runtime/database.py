@@ -83,6 +83,13 @@ def async_engine(settings: Settings, role: Role) -> AsyncEngine:
     return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
 
 
+def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
+    """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back."""
+    pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
+    arguments = _connect_arguments(settings.model_copy(update={"lock_timeout": lock_timeout}), role)
+    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, isolation_level="AUTOCOMMIT", **pool)
+
+
 @cache
 def _shared(role: Role) -> Engine:
     return engine(configuration.current(), role)
@@ -126,6 +133,13 @@ def is_lock_timeout(error: BaseException) -> bool:
     return sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
+def has_waited_for_row_of(error: BaseException, *relations: str) -> bool:
+    """Whether `lock_timeout` ended a wait for a row that somebody else's transaction puts into one of these tables or
+    indexes; and not, for example, a wait for a whole table."""
+    where = getattr(getattr(getattr(error, "orig", None), "diag", None), "context", None) or ""
+    return is_lock_timeout(error) and any(f'"{relation}"' in where for relation in relations)
+
+
 def is_worth_retrying(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it is tried again: a time limit, a deadlock, a lost race."""
     return sqlstate(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
@@ -134,3 +148,8 @@ def is_worth_retrying(error: BaseException) -> bool:
 def sqlstate(error: BaseException) -> str | None:
     """PostgreSQL's five-letter error code (PostgreSQL documentation, appendix A), if there is one."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """The name of the constraint, or unique index, that refused a row, if one did."""
+    return getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)

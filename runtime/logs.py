@@ -7,6 +7,9 @@ through the standard library's logging and end in the same form.
 
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -31,19 +34,29 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
+# One variable for all of them: structlog's own has one for each id and looks at every variable there is for each line.
+_ids: ContextVar[Mapping[str, Any]] = ContextVar("ids_of_log_lines", default=MappingProxyType({}))
+
+
 def bind(**ids: Any) -> None:
     """Add ids (request, task) to every line this thread or asyncio task writes from now on."""
-    structlog.contextvars.bind_contextvars(**ids)
+    _ids.set({**_ids.get(), **ids})
 
 
 def clear() -> None:
-    structlog.contextvars.clear_contextvars()
+    _ids.set({})
+
+
+def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in _ids.get().items():
+        event.setdefault(name, value)
+    return event
 
 
 def configure(process: str, level: str, form: LogFormat | None) -> None:
     """Send everything, ours and the libraries', to standard error in one form."""
     form = form or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
-    shared = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp(process)]
+    shared = [_add_ids, structlog.processors.add_log_level, _stamp(process)]
     is_json = form is LogFormat.JSON
     structlog.configure(
         # A line a request is written on the hot path: as bytes, which need no second encoding.

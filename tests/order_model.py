@@ -194,11 +194,15 @@ class Model:
             return "already"
         if wish.actor not in MOVES[order.status].get(wish.to, set()):
             return "invalid_transition"
+        return self._flaw(wish, way)
+
+    def _flaw(self, wish: ModelWish, way: tuple[str, str]) -> str | None:
+        """What a legal move lacks, or has too much."""
         if way in NEEDS_REASON and not wish.reason:
             return "reason_required"
         if way in NEEDS_TRACKING and not wish.tracking:
             return "tracking_number_required"
-        return None
+        return "invalid_request" if wish.tracking and way not in NEEDS_TRACKING else None
 
     def _settle(self, order_ids: set[UUID]) -> None:
         """The oldest wish of each order; where there are more, there is more to do."""

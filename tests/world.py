@@ -6,6 +6,7 @@ the test what a message would make a worker do.
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from itertools import count
@@ -16,7 +17,7 @@ from sqlalchemy import text
 
 from api.views import AnswerRenderer
 from models import acceptance, order_list, orders, outbox, products, tables, users
-from models.acceptance import Answer, Item, Outcome, Request, Terms
+from models.acceptance import Answer, Item, Outcome, ReferenceRace, Request, Terms
 from models.advance import Step, advance
 from models.lifecycle import Actor, Policy, Status
 from models.order_list import Filter
@@ -86,9 +87,12 @@ class World:
         wanted = Request(user.id, Actor.OWNER, key, key.encode(), tuple(Item(*item) for item in items.items()))
         return replace(wanted, **values)
 
-    def accept(self, *batch: Request) -> list[Outcome]:
-        with database.transaction(DatabaseRole.API) as connection:
-            return acceptance.accept(connection, batch, self.terms)
+    def accept(self, *batch: Request, terms: Terms | None = None) -> list[Outcome]:
+        """With `terms`, in a process that remembers what it has seen under them. Races are outlasted, as by the API."""
+        terms = terms or self.terms
+        while True:
+            with suppress(ReferenceRace), database.transaction(DatabaseRole.API) as connection:
+                return acceptance.accept(connection, batch, terms)
 
     def place(self, user: User, items: Mapping[str, int], **values: Any) -> Placed:
         request = self.request(user, items, **values)

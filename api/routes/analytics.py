@@ -96,7 +96,7 @@ async def revenue_by_user(
 ) -> RevenueByUserView:
     """The users with the highest revenue first."""
     cursors = paging.cursors(request, services, caller)
-    after = _user_revenue(cursors.read(cursor)) if cursor else None
+    after = _user_revenue(cursors.read(cursor)) if cursor is not None else None
     freshness, found = await services.database.run(analytics.revenue_by_user, window, currency, after, limit + 1)
     page, following = paging.cut(
         found, limit, lambda each: cursors.write(str(each.user_id), each.currency, each.revenue_minor)

@@ -13,7 +13,7 @@ from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.routes.place_order import request_of
 from api.views import BatchView
-from models import acceptance, errors
+from models import errors
 from models.acceptance import Answer
 
 router = APIRouter(prefix="/v1/orders/batch", tags=["orders"], route_class=JsonRoute)
@@ -36,7 +36,7 @@ async def place_orders(caller: Places, form: BatchForm, key: IdempotencyKey, ser
     """Accept up to 100 orders. Each has its own outcome; a retry under the same key gets the same outcomes."""
     fingerprint = forms.fingerprint(form)
     requests = [request_of(item, caller, key, fingerprint) for item in form.orders]
-    answers = await services.database.run(acceptance.accept_together, requests, services.terms)
+    answers = await services.acceptor.accept_together(requests)
     references = [item.item_reference for item in form.orders]
     outcomes = [_outcome(*each) for each in zip(references, answers, strict=True)]
     headers = {"Idempotent-Replayed": "true"} if answers[0].replayed else {}

@@ -34,7 +34,7 @@ async def order_events(
     `next_cursor` is always there: at the end of the feed, ask again with it later.
     """
     cursors = paging.cursors(request, services, caller)
-    position = _read(cursors, after) if after else BEGINNING
+    position = BEGINNING if after is None else _read(cursors, after)
     found = await services.database.run(order_feed.page, position, limit + 1)
     page = found[:limit]
     position = page[-1].position if page else position

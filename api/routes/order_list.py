@@ -75,7 +75,7 @@ async def list_orders(
     a `limit` is refused then. A stream that ends without its last chunk was cut off. Any other `Accept` means JSON.
     """
     cursors = paging.cursors(request, services, caller)
-    after = _position(cursors.read(cursor)) if cursor else None
+    after = _position(cursors.read(cursor)) if cursor is not None else None
     newest_first = sort == "-placed_at"
 
     async def read(last: Order | None) -> Sequence[Order]:

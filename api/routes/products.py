@@ -29,7 +29,7 @@ async def list_products(
 ) -> PageView[ProductView]:
     """The catalogue in sku order."""
     cursors = paging.cursors(request, services, caller)
-    after = cursors.read(cursor)[0] if cursor else None
+    after = cursors.read(cursor)[0] if cursor is not None else None
     found = await services.database.run(products.page, after, limit + 1)
     page, following = paging.cut(found, limit, lambda product: cursors.write(product.sku))
     paging.link_next(request, response, following)

@@ -1,5 +1,6 @@
 """What `acceptance.accept` promises of a batch: each request its own outcome, and nothing half done."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, event, text
 from world import World
 
 from models import acceptance, errors
-from models.acceptance import Answer
+from models.acceptance import Answer, Request, Terms
 from models.lifecycle import Actor
 from runtime import database
 from runtime.database import Role
@@ -130,9 +131,8 @@ def test_a_rolled_back_claim_leaves_nothing_behind(world: World) -> None:
     assert rows(world) == dict.fromkeys(EVERYTHING, 0)
 
 
-def test_the_accept_path_takes_two_statements_for_a_batch(world: World) -> None:
-    bowl, user = world.product(), world.user()
-    batch = [world.request(user, {bowl.sku: 1}) for _ in range(50)]
+def statements_for(world: World, terms: Terms, *batch: Request) -> int:
+    """How many statements it takes to accept a batch."""
     statements: list[str] = []
 
     def note(connection: Connection, cursor: object, statement: str, *_: object) -> None:
@@ -140,14 +140,66 @@ def test_the_accept_path_takes_two_statements_for_a_batch(world: World) -> None:
 
     with database.transaction(Role.API) as connection:
         event.listen(connection, "before_cursor_execute", note)
-        acceptance.accept(connection, batch, world.terms)
-    assert len(statements) == 2
+        acceptance.accept(connection, batch, terms)
+    return len(statements)
+
+
+def test_a_batch_is_one_statement_once_its_prices_are_known_and_so_are_its_retries(world: World) -> None:
+    bowl, user, terms = world.product(), world.user(), world.terms
+    batch = [world.request(user, {bowl.sku: 1}) for _ in range(50)]
+    assert statements_for(world, terms, *batch[:25]) == 2
+    assert statements_for(world, terms, *batch[25:]) == 1
+    assert statements_for(world, terms, *batch) == 1
+    assert len(world.orders()) == 50
+
+
+def test_no_order_is_made_at_a_price_that_is_only_remembered(world: World) -> None:
+    bowl, user, terms = world.product(price_minor=4200), world.user(), world.terms
+    world.accept(world.request(user, {bowl.sku: 1}), terms=terms)
+    world.product(bowl.sku, price_minor=100)
+    world.accept(world.request(user, {bowl.sku: 1}), terms=terms)
+    world.product(bowl.sku, price_minor=100, name="A bowl")
+    world.accept(world.request(user, {bowl.sku: 1}), terms=terms)
+    world.product(bowl.sku, active=False)
+    [refused] = world.accept(world.request(user, {bowl.sku: 1}), terms=terms)
+    assert isinstance(refused, Answer)
+    assert refused.status == 422
+    assert [(order.total_minor, order.lines[0].name) for order in world.orders()] == [
+        (4200, bowl.name),
+        (100, bowl.name),
+        (100, "A bowl"),
+    ]
+
+
+def test_a_product_is_for_sale_from_the_moment_it_is_put_there(world: World) -> None:
+    user, terms = world.user(), world.terms
+    [refused] = world.accept(world.request(user, {"NEW": 1}), terms=terms)
+    world.product("NEW")
+    [accepted] = world.accept(world.request(user, {"NEW": 1}), terms=terms)
+    assert [isinstance(each, Answer) and each.status for each in (refused, accepted)] == [422, 201]
+
+
+def test_of_many_orders_with_one_reference_in_a_batch_one_is_placed_and_the_others_name_it(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    batch = [world.request(user, {bowl.sku: 1}, client_reference="A-1") for _ in range(30)]
+    first, *others = [outcome for outcome in world.accept(*batch) if isinstance(outcome, Answer)]
+    assert first.status == 201
+    assert [other.status for other in others] == [409] * 29
+    assert {json.loads(other.body)["order"] for other in others} == {f"/v1/orders/{first.order_id}"}
+    assert len(world.orders()) == 1
+
+
+def test_a_reference_is_not_taken_by_an_order_that_was_refused(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    batch = [world.request(user, {sku: 1}, client_reference="A-1") for sku in ("NOT-THERE", bowl.sku, bowl.sku)]
+    outcomes = [outcome.status for outcome in world.accept(*batch) if isinstance(outcome, Answer)]
+    assert outcomes == [422, 201, 409]
 
 
 def test_an_order_is_dated_by_the_reporting_zone_at_acceptance(world: World) -> None:
     bowl = world.product()
     order = world.order(world.place(world.user(), {bowl.sku: 1}, actor=Actor.STAFF).id)
     assert order.placed_on == order.placed_at.date()
-    assert order.due_at is not None
-    assert order.due_at - order.placed_at == timedelta(minutes=5)
+    [[stays]] = world.sql("SELECT o.due_at - e.at FROM orders AS o JOIN order_events AS e ON e.order_id = o.id")
+    assert stays == timedelta(minutes=5)
     assert world.events(order.id)[0].actor == "staff"

@@ -40,8 +40,12 @@ class Writer:
             raise ValueError
         return [2 * number for number in batch]
 
-    def group(self, **options: int) -> GroupCommit[int, int]:
-        return GroupCommit(self.write, lambda error: isinstance(error, Gone), **options)
+    async def write_alone(self, number: int) -> int:
+        [outcome] = await self.write([number])
+        return outcome
+
+    def group(self, **options: Any) -> GroupCommit[int, int]:
+        return GroupCommit(self.write, self.write_alone, lambda error: isinstance(error, Gone), **options)
 
 
 def run(test: Coroutine[Any, Any, T]) -> T:
@@ -94,6 +98,68 @@ def test_no_more_batches_commit_at_once_than_there_are_writers() -> None:
     run(test())
 
 
+def test_one_writer_makes_the_largest_batches_as_long_as_it_comes_back() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, batch_max=64, patience_seconds=5)
+        await asyncio.gather(*[group.submit(number) for number in range(60)])
+        assert writer.most_committing == 1
+        assert len(writer.batches) == 1
+
+    run(test())
+
+
+def test_another_writer_takes_the_next_batch_when_one_is_held_up() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, patience_seconds=0.01)
+        writer.may_commit.clear()
+        first = asyncio.create_task(group.submit(1))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(group.submit(2))
+        await asyncio.sleep(0)
+        assert len(writer.batches) == 1
+        await asyncio.sleep(0.1)
+        assert writer.batches == [[1], [2]]
+        third = asyncio.create_task(group.submit(3))
+        await asyncio.sleep(0.01)
+        assert writer.batches == [[1], [2]], "there are two writers at most"
+        writer.may_commit.set()
+        assert (await first, await second, await third) == (2, 4, 6)
+
+    run(test())
+
+
+def test_another_writer_serves_who_comes_when_one_is_held_up_already() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, patience_seconds=0.01)
+        writer.may_commit.clear()
+        first = asyncio.create_task(group.submit(1))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(group.submit(2))
+        await asyncio.sleep(0.01)
+        assert writer.batches == [[1], [2]]
+        writer.may_commit.set()
+        assert (await first, await second) == (2, 4)
+
+    run(test())
+
+
+def test_a_whole_batch_that_waits_gets_a_writer_of_its_own_at_once() -> None:
+    async def test() -> None:
+        writer = Writer()
+        group = writer.group(writers=2, batch_max=4, patience_seconds=5)
+        writer.may_commit.clear()
+        taken = [asyncio.create_task(group.submit(number)) for number in range(8)]
+        await asyncio.sleep(0.01)
+        assert writer.committing == 2
+        writer.may_commit.set()
+        await asyncio.gather(*taken)
+
+    run(test())
+
+
 def test_one_bad_request_does_not_fail_its_neighbours() -> None:
     async def test() -> None:
         writer = Writer()
@@ -102,6 +168,37 @@ def test_one_bad_request_does_not_fail_its_neighbours() -> None:
         assert outcomes[0] == 2
         assert isinstance(outcomes[1], ValueError)
         assert outcomes[2] == 6
+
+    run(test())
+
+
+def test_one_that_is_held_up_holds_up_neither_its_neighbours_nor_those_who_come_later() -> None:
+    held = asyncio.Event()
+
+    async def write(batch: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        if -1 in batch:
+            raise ValueError
+        return [2 * number for number in batch]
+
+    async def write_alone(number: int) -> int:
+        if number == -1:
+            await held.wait()
+        return 2 * number
+
+    async def test() -> None:
+        group = GroupCommit(write, write_alone, lambda error: False, writers=1)
+        stuck = asyncio.create_task(group.submit(-1))
+        neighbours = [asyncio.create_task(group.submit(number)) for number in (1, 2)]
+        assert list(await asyncio.gather(*neighbours)) == [2, 4]
+        assert await group.submit(3) == 6
+        assert not stuck.done()
+        closing = asyncio.create_task(group.close())
+        await asyncio.sleep(0.01)
+        assert not closing.done()
+        held.set()
+        await closing
+        assert stuck.result() == -2
 
     run(test())
 
