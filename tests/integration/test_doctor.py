@@ -31,8 +31,9 @@ def test_an_entry_that_does_not_succeed_is_named_and_the_doctor_is_not_content(w
         ticks.tick(connection, TIMETABLE, UTC)
     check, code = doctor()
     assert (check["outcome"], code) == ("good", 0)
-    world.sql("UPDATE schedule_state SET known_since = now() - interval '100 seconds' WHERE entry = 'orders.expire'")
+    world.sql("UPDATE schedule_state SET last_success_at = now()")
+    world.sql("UPDATE schedule_state SET last_success_at = now() - interval '6 hours' WHERE entry = 'orders.expire'")
     check, code = doctor()
     assert (check["outcome"], code) == ("bad", 1)
-    assert check["found"].startswith("no success: orders.expire for 0:01:4")
+    assert check["found"].startswith("no success: orders.expire for 6:0")
     assert "docs/operations.md" in check["advice"]
