@@ -99,8 +99,8 @@ def _stamp(process: str) -> Processor:
     return stamp
 
 
-def _name_source(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["source"] = event["_record"].name
+def _name_source(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["source"] = event["_record"].name  # structlog hands over no logger here
     return event
 
 

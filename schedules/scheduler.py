@@ -4,13 +4,16 @@ Celery's own scheduler publishes ticks to the broker, loses them while it is dow
 the clock (docs/decisions). This one asks the database what is due and never speaks to the broker.
 """
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy import Connection, text
 
-from runtime import database, heartbeat, logs
+from models import schedule
+from runtime import database, heartbeat, logs, settings
 from schedules import ticks
 from schedules.timetable import TIMETABLE
 
@@ -19,16 +22,25 @@ log = logs.get(__name__)
 LEADER_LOCK = 7_160_503
 SLEEP_MAX_SECONDS = 1
 SLEEP_MIN_SECONDS = 0.05
+STANDBY_SECONDS = 0.5
+ALARM_SECONDS = 60
 
 
 class PostgresScheduler(Scheduler):
-    """Keeps nothing in the process but the connection that holds the lead."""
+    """Keeps nothing in the process but the connection that holds the lead.
 
-    # Celery's service would otherwise connect to the broker before the first tick.
+    What it sleeps and waits is measured by the monotonic clock (Celery's service sleeps so too), and what is due by the
+    database's: the clock of this machine may be set to anything meanwhile.
+    """
+
+    # Celery's own is a connection to the broker: nothing may ask for it and wait.
     producer: Any = None
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, monotonic: Callable[[], float] = time.monotonic, **options: Any) -> None:
         self._connection: Connection | None = None
+        self._monotonic = monotonic
+        # Not at once: after a standstill everything is overdue, and about to be done.
+        self._alarmed_at = monotonic()
         super().__init__(*arguments, **options)
 
     def setup_schedule(self) -> None:
@@ -53,7 +65,26 @@ class PostgresScheduler(Scheduler):
         with connection.begin():
             # A session may take its own advisory lock again and again: this both takes the lead and proves it is held.
             leads = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER_LOCK}).scalar_one()
-            return ticks.tick(connection, TIMETABLE) if leads else timedelta(seconds=SLEEP_MAX_SECONDS)
+            return self._turn(connection) if leads else timedelta(seconds=STANDBY_SECONDS)
+
+    def _turn(self, connection: Connection) -> timedelta:
+        self._raise_alarm(connection)
+        return ticks.tick(connection, TIMETABLE, settings.current().zone)
+
+    def _raise_alarm(self, connection: Connection) -> None:
+        """Say once a minute which entries do not succeed, for as long as that is so."""
+        now = self._monotonic()
+        if now - self._alarmed_at < ALARM_SECONDS:
+            return
+        self._alarmed_at = now
+        for late in schedule.overdue(connection):
+            log.warning(
+                "the timetable is overdue",
+                entry=late.entry,
+                period_seconds=late.period.total_seconds(),
+                silent_for_seconds=round(late.silent_for.total_seconds()),
+                last_success_at=late.last_success_at.isoformat() if late.last_success_at else None,
+            )
 
     def _connected(self) -> Connection:
         if self._connection is None:
