@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, ForeignKey, Integer, LargeBinary, Table, Text, Uuid, text
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Table, Text, Uuid
 
 from models.metadata import Instant, index, metadata
 from models.users import users
@@ -39,16 +39,3 @@ class Stored:
     status: int
     body: bytes
     order_id: UUID | None
-
-
-_PRUNE = text(
-    """
-    DELETE FROM idempotency_keys WHERE (user_id, route, key) IN
-        (SELECT user_id, route, key FROM idempotency_keys WHERE expires_at <= now() LIMIT :limit FOR UPDATE SKIP LOCKED)
-    """
-)
-
-
-def prune(connection: Connection, limit: int) -> int:
-    """Forget up to `limit` expired keys; returns how many."""
-    return connection.execute(_PRUNE, {"limit": limit}).rowcount

@@ -27,8 +27,8 @@ class Xid8(UserDefinedType[str]):
         return "xid8"
 
 
-def created_at(name: str = "created_at") -> Column[Any]:
-    return Column(name, Instant, nullable=False, server_default=text("now()"))
+def created_at(name: str = "created_at", **options: Any) -> Column[Any]:
+    return Column(name, Instant, nullable=False, server_default=text("now()"), **options)
 
 
 def one_of(column: str, values: type[Any], name: str | None = None) -> CheckConstraint:

@@ -92,13 +92,13 @@ def _problems(seen: Pipeline) -> Iterator[PipelineProblem]:
     yield from (problem for problem, is_there in found.items() if is_there)
 
 
-# Two of a role claim the lead as long as one of them has lost it and not said so yet: the later one has it.
+# Two of a role claim the lead as long as one of them has lost it and not said so yet: who was heard of last has it.
 _PRESENT = text(
     """
     SELECT role, count(*) OVER (PARTITION BY role) AS alive, name, leads_since,
         extract(epoch FROM clock_timestamp() - beat_at)::float AS age, CAST(facts ->> 'broker_reachable' AS boolean)
             AS broker_reachable
-    FROM nodes WHERE beat_at > clock_timestamp() - :silent ORDER BY role, leads_since NULLS FIRST
+    FROM nodes WHERE beat_at > clock_timestamp() - :silent ORDER BY role, leads_since IS NOT NULL, beat_at
     """
 )
 

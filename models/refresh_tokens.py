@@ -26,6 +26,7 @@ refresh_tokens = Table(
     Column("used_at", Instant, comment="exchanged or revoked"),
     Column("successor", LargeBinary, comment="the token it was exchanged for"),
     index("ix_refresh_tokens_family", "family", serves="end a session: void every token of its family"),
+    index("ix_refresh_tokens_expires_at", "expires_at", serves="the pruning of tokens that expired long ago"),
 )
 
 

@@ -58,6 +58,12 @@ transition_requests = Table(
     one_of("actor", Actor),
     one_of("state", RequestState),
     index("ix_transition_requests_order_id_id", "order_id", "id", serves="the worker: an order's requests in turn"),
+    index(
+        "ix_transition_requests_created_at",
+        "created_at",
+        postgresql_where=text("state = 'pending'"),
+        serves="redispatch: requests that have waited for long",
+    ),
 )
 
 

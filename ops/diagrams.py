@@ -10,6 +10,7 @@ from sqlalchemy import Index, Table
 
 from models import tables
 from models.lifecycle import FINAL, MOVES, Actor, Move, Status
+from schedules.timetable import TIMETABLE
 
 # The diagram's reader knows customers, not owners.
 WHO = {Actor.SYSTEM: "pipeline", Actor.OWNER: "customer", Actor.STAFF: "staff"}
@@ -39,6 +40,12 @@ def _rows(table: Table) -> Iterator[str]:
         yield f"| | {_described(index)} | {index.info['serves']} |"
 
 
+def timetable() -> str:
+    """What runs when, and why, as a Markdown table."""
+    lines = [f"| `{entry.kind}` | {entry.every} | {entry.why} |" for entry in TIMETABLE]
+    return "\n".join(["| task | every | what for |", "|---|---|---|", *lines])
+
+
 def _described(index: Index) -> str:
     columns = ", ".join(column.name for column in index.columns)
     where = index.dialect_options["postgresql"].get("where")
@@ -46,4 +53,4 @@ def _described(index: Index) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{lifecycle()}\n\n{schema()}\n")
+    sys.stdout.write(f"{lifecycle()}\n\n{schema()}\n\n{timetable()}\n")

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import redis
@@ -15,15 +16,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from models import migrations
+from models import migrations, schedule
 from ops import data_directory, machine_checks, secrets_file
 from ops.machine_checks import Check, Outcome, judged
 from runtime import settings
+from runtime.database import Role
 from runtime.settings import Settings, SettingsError
 
 SERVER_VERSION_MIN = 180_000
+_BECOME = text("SELECT set_config('role', rolname, false) FROM pg_roles WHERE rolname = :role")
 MARKS = {Outcome.GOOD: "[green]✓[/]", Outcome.BAD: "[red]✗[/]", Outcome.SKIPPED: "[dim]–[/]"}
 
 
@@ -67,15 +70,32 @@ def _database(found: Settings) -> Iterator[Check]:
     try:
         engine = sqlalchemy.create_engine(found.sqlalchemy_url, connect_args={"connect_timeout": 3})
         with engine.connect() as connection:
+            # The login of the services can do nothing as itself.
+            connection.execute(_BECOME, {"role": Role.API})
             version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
             shown = f"PostgreSQL {version // 10_000}.{version % 10_000}"
             yield judged("database", version >= SERVER_VERSION_MIN, shown, "PostgreSQL 18 or newer is needed")
             applied, head = migrations.applied(connection), migrations.head()
             yield judged("migrations", applied == head, f"{applied or 'none'}, needed {head}", "run: orders migrate")
+            if applied == head:
+                yield _timetable(connection)
         engine.dispose()
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = str(error.__cause__ or error).strip().split("\n")[0]
         yield judged("database", False, reason, "start it, or correct DATABASE_URL")
+
+
+def _timetable(connection: Connection) -> Check:
+    if not schedule.known(connection)[1]:
+        return Check("timetable", Outcome.SKIPPED, "beat has never run here", "start it: celery -A workers.app beat")
+    late = schedule.overdue(connection)
+    advice = "see the logs of beat, relay and workers, and the dead letters; docs/operations.md says more"
+    shown = ", ".join(f"{each.entry} for {_rounded(each.silent_for)}" for each in late)
+    return judged("timetable", not late, f"no success: {shown}" if late else "every entry succeeds", advice)
+
+
+def _rounded(duration: timedelta) -> timedelta:
+    return timedelta(seconds=round(duration.total_seconds()))
 
 
 def _broker(found: Settings) -> Check:

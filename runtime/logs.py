@@ -5,6 +5,7 @@ are named facts with ids, not dumps of objects. Our own events go straight to st
 through the standard library's logging and end in the same form.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -86,7 +87,10 @@ def _bytes_to_stderr() -> structlog.BytesLoggerFactory:
 
 
 def _as_bytes(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
-    return to_json(event, fallback=repr)
+    try:
+        return to_json(event, fallback=repr)
+    except ValueError:  # It has half a character in it: this form escapes whatever it is, and takes longer.
+        return json.dumps(event, default=repr).encode()
 
 
 def _stamp(process: str) -> Processor:
@@ -99,8 +103,8 @@ def _stamp(process: str) -> Processor:
     return stamp
 
 
-def _name_source(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["source"] = event["_record"].name
+def _name_source(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["source"] = event["_record"].name  # structlog hands over no logger here
     return event
 
 

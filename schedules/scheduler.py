@@ -6,14 +6,17 @@ the clock (docs/decisions). This one asks the database what is due and never spe
 
 import os
 import socket
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy import Connection, text
 
+from models import schedule
 from models.nodes import NodeRole
-from runtime import clock, database, heartbeat, logs
+from runtime import clock, database, heartbeat, logs, settings
 from schedules import ticks
 from schedules.timetable import TIMETABLE
 from workers.presence import Presence
@@ -23,16 +26,25 @@ log = logs.get(__name__)
 LEADER_LOCK = 7_160_503
 SLEEP_MAX_SECONDS = 1
 SLEEP_MIN_SECONDS = 0.05
+STANDBY_SECONDS = 0.5
+ALARM_SECONDS = 60
 
 
 class PostgresScheduler(Scheduler):
-    """Keeps nothing in the process but the connection that holds the lead."""
+    """Keeps nothing in the process but the connection that holds the lead.
 
-    # Celery's service would otherwise connect to the broker before the first tick.
+    What it sleeps and waits is measured by the monotonic clock (Celery's service sleeps so too), and what is due by the
+    database's: the clock of this machine may be set to anything meanwhile.
+    """
+
+    # Celery's own is a connection to the broker: nothing may ask for it and wait.
     producer: Any = None
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, monotonic: Callable[[], float] = time.monotonic, **options: Any) -> None:
         self._connection: Connection | None = None
+        self._monotonic = monotonic
+        # Not at once: after a standstill everything is overdue, and about to be done.
+        self._alarmed_at = monotonic()
         self._leads_since: datetime | None = None
         # Celery gives beat no name, and two of them may run on one host.
         self._presence = Presence(f"beat-{os.getpid()}@{socket.gethostname()}", NodeRole.BEAT)
@@ -67,12 +79,31 @@ class PostgresScheduler(Scheduler):
         with connection.begin():
             # A session may take its own advisory lock again and again: this both takes the lead and proves it is held.
             leads = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER_LOCK}).scalar_one()
-            wait = ticks.tick(connection, TIMETABLE) if leads else timedelta(seconds=SLEEP_MAX_SECONDS)
+            wait = self._turn(connection) if leads else timedelta(seconds=STANDBY_SECONDS)
         self._leads_since = (self._leads_since or clock.now()) if leads else None
         if self._presence.is_due:
             with connection.begin():
                 self._presence.report(connection, self._leads_since)
         return wait
+
+    def _turn(self, connection: Connection) -> timedelta:
+        self._raise_alarm(connection)
+        return ticks.tick(connection, TIMETABLE, settings.current().zone)
+
+    def _raise_alarm(self, connection: Connection) -> None:
+        """Say once a minute which entries do not succeed, for as long as that is so."""
+        now = self._monotonic()
+        if now - self._alarmed_at < ALARM_SECONDS:
+            return
+        self._alarmed_at = now
+        for late in schedule.overdue(connection):
+            log.warning(
+                "the timetable is overdue",
+                entry=late.entry,
+                period_seconds=late.period.total_seconds(),
+                silent_for_seconds=round(late.silent_for.total_seconds()),
+                last_success_at=late.last_success_at.isoformat() if late.last_success_at else None,
+            )
 
     def _connected(self) -> Connection:
         if self._connection is None:

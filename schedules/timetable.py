@@ -1,22 +1,24 @@
 """The timetable. Each entry is a kind of outbox row, how often it falls due, and why it is there."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+
+from schedules.cadences import Cadence, day, minutes, seconds
 
 
 @dataclass(frozen=True)
 class Entry:
     why: str
     kind: str
-    every: timedelta
-
-
-def seconds(number: float) -> timedelta:
-    return timedelta(seconds=number)
+    every: Cadence
 
 
 TIMETABLE: tuple[Entry, ...] = (
     Entry("fold new order events into the daily aggregates", kind="rollups.fold", every=seconds(2)),
     Entry("expire orders nobody confirmed in time", kind="orders.expire", every=seconds(30)),
-    Entry("forget idempotency keys that have expired", kind="upkeep.prune-idempotency-keys", every=seconds(600)),
+    Entry("ask again for work that was lost", kind="upkeep.redispatch", every=minutes(1)),
+    Entry("say which orders have overstayed their status", kind="upkeep.report-stuck", every=minutes(1)),
+    Entry("forget idempotency keys that have expired", kind="upkeep.prune-idempotency-keys", every=minutes(10)),
+    Entry("forget transition requests long settled", kind="upkeep.prune-transition-requests", every=day(at="03:15")),
+    Entry("forget dead letters long resolved", kind="upkeep.prune-dead-letters", every=day(at="03:30")),
+    Entry("forget refresh tokens long expired", kind="upkeep.prune-refresh-tokens", every=day(at="03:45")),
 )

@@ -1,5 +1,9 @@
 """The two logins of docs/operations.md: one that migrates, and one for the services, which can do no more than they."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +60,16 @@ def _becomes(postgres: Postgres, role: Role) -> bool:
 
 def test_the_services_can_be_api_and_worker_and_never_the_owner(postgres: Postgres) -> None:
     assert {role for role in Role if _becomes(postgres, role)} == {Role.API, Role.WORKER}
+
+
+def test_the_doctor_sees_with_the_login_of_the_services_what_it_has_to_see(postgres: Postgres) -> None:
+    url = postgres.url("orders", "orders_services")
+    environment = {**os.environ, "DATABASE_URL": url, "ENVIRONMENT": "local"}
+    command = [sys.executable, "-m", "ops", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    found = {check["name"]: check["outcome"] for check in json.loads(done.stdout)}
+    assert found["database"] == found["migrations"] == "good", done.stdout
+    assert found["timetable"] == "skipped", "beat has never run there"
 
 
 def test_the_services_login_can_do_nothing_as_itself(postgres: Postgres) -> None:

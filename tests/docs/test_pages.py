@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as bench
-from models import tables
+from models import idempotency, retention, tables
 from ops import cli, diagrams
 from runtime import database, settings
 from runtime.database import Role
@@ -209,6 +210,17 @@ def test_the_picture_of_an_orders_way_is_that_of_the_lifecycle() -> None:
 def test_the_table_of_the_schema_is_that_of_the_metadata() -> None:
     assert diagrams.schema() in (ROOT / "docs/architecture.md").read_text()
     assert all(f"| `{name}` |" in diagrams.schema() for name in tables.metadata.tables)
+
+
+def test_the_table_of_what_runs_when_is_that_of_the_timetable() -> None:
+    assert diagrams.timetable() in (ROOT / "docs/operations.md").read_text()
+
+
+def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| .* \| (\d+) days \|$", operations))
+    kept = {table: rule.kept or idempotency.KEPT for table, rule in retention.RULES.items()}
+    assert {table: timedelta(days=int(days)) for table, days in told.items()} == kept
 
 
 def test_security_answers_every_requirement_once() -> None:

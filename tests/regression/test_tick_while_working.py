@@ -5,6 +5,7 @@ waited for that transaction, and with it every other entry of the timetable. Bea
 """
 
 import time
+from datetime import UTC
 
 from world import World
 
@@ -16,13 +17,13 @@ from schedules.timetable import TIMETABLE
 
 def test_beat_does_not_wait_for_a_tick_that_is_being_done(world: World) -> None:
     with database.transaction() as beat:
-        ticks.tick(beat, TIMETABLE)
+        ticks.tick(beat, TIMETABLE, UTC)
     with database.transaction() as worker:
         outbox.take(worker, [row.id for row in world.due()])
         world.sql("UPDATE schedule_state SET last_run_at = now() - interval '1 day'")
         began = time.monotonic()
         with database.transaction() as beat:
-            ticks.tick(beat, TIMETABLE)
+            ticks.tick(beat, TIMETABLE, UTC)
         assert time.monotonic() - began < 1
 
 
