@@ -1,4 +1,4 @@
-"""An error that quoted a lone surrogate could not be logged, and the attempt to do so ended the task (25 November 2026).
+"""An error that quoted a lone surrogate could not be logged, and trying to ended the task (25 November 2026).
 
 Log lines are written as UTF-8, which has no halves of characters. Nothing that is logged may make logging fail: it is
 what is left when everything else has.
