@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +23,8 @@ from models.advance import Step
 from models.invariants import INVARIANTS
 from models.lifecycle import Actor, Status
 from models.transition_requests import Wish
-from ops import cli
-from runtime import database
+from ops import check, cli
+from runtime import database, settings
 from runtime.database import Role
 
 
@@ -117,7 +120,7 @@ PLANTED = (
 )
 
 
-def check(*arguments: str) -> tuple[int, dict[str, Any]]:
+def examine(*arguments: str) -> tuple[int, dict[str, Any]]:
     done = CliRunner().invoke(cli.app, ["check", "--json", *arguments])
     return done.exit_code, json.loads(done.stdout)
 
@@ -197,13 +200,13 @@ def test_every_invariant_has_a_violation_planted_for_it() -> None:
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_a_violation_is_named_and_nothing_else_is(planted: Planted, names: dict[str, object]) -> None:
-    code, before = check()
+    code, before = examine()
     assert (code, violated(before)) == (0, {}), "well before"
     with planting(planted) as connection:
         connection.execute(planted.statement.format(**names).encode())
-        code, report = check()
+        code, report = examine()
         table = CliRunner().invoke(cli.app, ["check", "--only", planted.name])
-        alone = check("--only", planted.name)
+        alone = examine("--only", planted.name)
     found = violated(report)
     assert (code, set(found), report["clean"]) == (1, {planted.name, *planted.also}, False)
     expected = planted.violator.format(**names)
@@ -225,7 +228,7 @@ def test_only_ten_violators_are_named_and_all_are_counted(world: World) -> None:
     user = world.user()
     placed: list[UUID] = [world.place(user, {"BOWL": 1}).id for _ in range(12)]
     world.sql("DELETE FROM outbox")
-    code, report = check("--only", "orders-have-their-work")
+    code, report = examine("--only", "orders-have-their-work")
     [finding] = report["invariants"]
     assert (code, finding["violations"]) == (1, 12)
     assert finding["violators"] == sorted(f"{order} pending" for order in placed)[:10]
@@ -250,7 +253,7 @@ def test_a_letter_stands_for_an_order_until_it_is_replayed(world: World) -> None
     )
     for how, code in (("discarded", 0), ("replayed", 1)):
         world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_how = :how", how=how)
-        assert check()[0] == code
+        assert examine()[0] == code
 
 
 @contextmanager
@@ -285,6 +288,25 @@ def test_a_system_at_work_is_clean_at_every_moment_and_is_not_held_up(world: Wor
     counts = []
     with at_work(world):
         for _ in range(8):
-            assert violated(check()[1]) == {}
+            assert violated(examine()[1]) == {}
             counts.append(world.sql("SELECT count(*) FROM orders")[0][0])
     assert counts == sorted(set(counts)), "orders were placed during every examination"
+
+
+def test_all_invariants_see_one_moment_whatever_happens_meanwhile(world: World) -> None:
+    world.product("BOWL")
+    for _ in range(3):
+        world.place(world.user(), {"BOWL": 1})
+    findings = check.examined(settings.current())
+    assert next(findings).is_clean
+    world.sql("DELETE FROM outbox")
+    assert all(finding.is_clean for finding in findings), "this was not yet so when the examination began"
+    assert set(violated(examine()[1])) == {"orders-have-their-work"}
+
+
+def test_without_a_system_it_says_what_to_do(tmp_path: Path) -> None:
+    bare = {"PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "ops", "check", "--data", str(tmp_path)]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "DATABASE_URL is not set" in done.stderr
