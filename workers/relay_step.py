@@ -15,18 +15,25 @@ from sqlalchemy import Connection, text
 
 from models.lifecycle import Policy
 from runtime import database, heartbeat, logs, settings
-from workers.relay import Batch, Relay
+from workers.relay import BATCH_MAX, Batch, Relay
 
 log = logs.get(__name__)
 
 QUEUE = "relay"
 LEADER_LOCK = 7_160_502
 POLL_SECONDS = 0.01
+# The more there was, the longer it pays to wait for more: a batch of ten costs nearly as much as one of a hundred.
+FULL_POLL_SECONDS = 0.1
 IDLE_POLL_SECONDS = 0.05
 IDLE_AFTER_POLLS = 500
 STANDBY_POLL_SECONDS = 0.5
 TROUBLE_PAUSE_SECONDS = 1.0
 STOP_SECONDS = 10
+
+
+def pause_after(dispatched: int) -> float:
+    """How many seconds to let work gather after a turn that found so many rows."""
+    return POLL_SECONDS + (FULL_POLL_SECONDS - POLL_SECONDS) * min(dispatched / BATCH_MAX, 1)
 
 
 class CeleryBell:
@@ -112,7 +119,7 @@ class RelayStep(bootsteps.StartStopStep):
         while not self._stopped.is_set():
             dispatched = relay.turn(connection)
             idle_polls = 0 if dispatched else idle_polls + 1
-            self._pause(POLL_SECONDS if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
+            self._pause(pause_after(dispatched) if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         heartbeat.beat()
