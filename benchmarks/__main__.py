@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import accept, profile_accept, report
+from benchmarks import accept, chaos, chaos_report, pipeline, pipeline_report, profile_accept, report
 from ops.failures import LocalError
 from ops.progress import Progress
 
@@ -54,6 +54,52 @@ def profile_command(
     """Where the microseconds of one accepted order go, inside one API process."""
     options = accept.Options(1, seconds, connections, users, min(tokens, users))
     profile_accept.run(options, Progress(Console(stderr=True)), Console())
+
+
+@app.command("pipeline")
+def pipeline_command(
+    *,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender gets.")] = 3,
+    seconds: Seconds = 6.0,
+    backlog: Annotated[int, typer.Option(min=100, help="How many orders wait for our worker node.")] = 50_000,
+    tutorial_backlog: Annotated[int, typer.Option(min=100, help="How many wait for the tutorial's.")] = 2_000,
+    singles: Annotated[int, typer.Option(min=1, help="How many orders are followed one at a time.")] = 100,
+    connections: Connections = 64,
+    users: Users = 10_000,
+    tokens: Tokens = 1_000,
+    as_json: AsJson = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
+) -> None:
+    """How soon orders move, how many a second beside one task per order, and what their whole way costs."""
+    options = pipeline.Options(
+        rounds, seconds, backlog, tutorial_backlog, singles, connections, users, min(tokens, users)
+    )
+    measured = pipeline.run(options, Progress(Console(stderr=True)))
+    if as_json:
+        typer.echo(json.dumps(pipeline_report.as_json(measured)))
+    else:
+        pipeline_report.show(measured, Console())
+    raise typer.Exit(int(gate and not all(budget.is_met for budget in pipeline_report.budgets(measured))))
+
+
+@app.command("chaos")
+def chaos_command(
+    *,
+    orders: Annotated[int, typer.Option(min=1, help="How many orders are placed.")] = 20_000,
+    seconds: Annotated[float, typer.Option(min=1, help="For how long something is killed every second.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Another number, another sequence of faults and orders.")] = 1,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="How many clients order at once.")] = 16,
+    replays: Annotated[int, typer.Option(min=0, help="How many orders are asked for once more.")] = 1000,
+    lease: Annotated[float, typer.Option(min=1, help="LEASE of the system, in seconds.")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Kill something with -9 every second while orders are placed; exit code 1 if any promise is broken."""
+    facts = chaos.run(chaos.Options(orders, seconds, seed, connections, replays, lease), Console(stderr=True))
+    if as_json:
+        typer.echo(json.dumps(chaos_report.as_json(facts)))
+    else:
+        chaos_report.show(facts, Console())
+    raise typer.Exit(int(not chaos_report.is_good(facts)))
 
 
 if __name__ == "__main__":

@@ -74,18 +74,22 @@ def show(measured: Measured, console: Console) -> None:
         table.add_row(label, *(_cell(scores, value, form) for scores in measured.scores.values()))
     table.add_row("share of process 1", *(_shares(scores) for scores in measured.scores.values()))
     console.print(table)
-    _show_budgets(measured, console)
+    show_budgets(budgets(measured), console)
+    _show_ratios(measured, console)
 
 
-def _show_budgets(measured: Measured, console: Console) -> None:
+def show_budgets(found: Sequence[Budget], console: Console) -> None:
     table = Table(title="Budgets (DESIGN §11)")
     for heading in ("what", "found", "budget", ""):
         table.add_column(heading)
-    for budget in budgets(measured):
+    for budget in found:
         sign = "≥" if budget.at_least else "≤"
         mark = "[green]met[/]" if budget.is_met else "[red]missed[/]"
         table.add_row(budget.name, f"{budget.found:.2f}", f"{sign} {budget.limit:g}", mark)
     console.print(table)
+
+
+def _show_ratios(measured: Measured, console: Console) -> None:
     for yardstick in YARDSTICKS:
         pairs = zip(measured.scores[OURS], measured.scores[yardstick], strict=True)
         ratios = [our.orders_per_second / their.orders_per_second for our, their in pairs]

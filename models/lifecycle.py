@@ -77,6 +77,8 @@ BY_ENDS: Mapping[tuple[Status, Status], Move] = {(move.source, move.target): mov
 FINAL = frozenset({Status.DELIVERED, Status.CANCELLED, Status.EXPIRED})
 # Revenue is the total of the orders in these states, by the day they were placed.
 REVENUE = frozenset({Status.CONFIRMED, Status.PROCESSING, Status.SHIPPED, Status.DELIVERED})
+# An order in one of these holds a reservation: there is something to release or to take when it leaves.
+HOLDING = frozenset(move.source for move in MOVES if move.stock in {StockEffect.RELEASE, StockEffect.TAKE})
 
 # An order that stays longer than this is listed as stuck. Pending is not here: it depends on the policy.
 DEADLINES: Mapping[Status, timedelta] = {

@@ -106,12 +106,13 @@ _ALONG_INDEXES = text(
 )
 
 # Leans on ix_outbox_available_at_id. What became due before `lookback` was seen by an earlier scan; starting there
-# spares the dead entries of everything already done.
+# spares the dead entries of everything already done. The excluded ids are a subquery, because that is hashed: prepared,
+# `<> ALL(array)` compares each row with thousands of ids one by one, and cost more than moving the orders did.
 _DUE = text(
     """
     SELECT id, kind, attempts, request_id, traceparent FROM outbox
     WHERE available_at > coalesce(now() - CAST(:lookback AS interval), '-infinity') AND available_at <= now()
-      AND id <> ALL(:ids)
+      AND id NOT IN (SELECT unnest(:ids))
     ORDER BY available_at, id LIMIT :limit
     """
 ).bindparams(_IDS)

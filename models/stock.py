@@ -7,12 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from models.documents import dumps
-from models.orders import order_items
 
 Lines = Mapping[UUID, Mapping[str, int]]
+
+# One array is one statement, however many orders; a list of parameters would be composed anew for every batch.
+_LINES = text("SELECT order_id, sku, quantity FROM order_items WHERE order_id = ANY(:order_ids)").bindparams(
+    bindparam("order_ids", type_=ARRAY(Uuid))
+)
 
 _FREE = text("SELECT sku, on_hand - reserved AS free FROM products WHERE sku = ANY(:skus) ORDER BY sku FOR UPDATE")
 
@@ -31,12 +36,9 @@ _CHANGE = text(
 
 def lines_of(connection: Connection, order_ids: Iterable[UUID]) -> Lines:
     """What each order is for: {order id: {sku: quantity}}."""
-    query = select(order_items.c.order_id, order_items.c.sku, order_items.c.quantity).where(
-        order_items.c.order_id.in_(list(order_ids))
-    )
     lines: dict[UUID, dict[str, int]] = {}
-    for row in connection.execute(query):
-        lines.setdefault(row.order_id, {})[row.sku] = row.quantity
+    for order_id, sku, quantity in connection.execute(_LINES, {"order_ids": list(order_ids)}):
+        lines.setdefault(order_id, {})[sku] = quantity
     return lines
 
 

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from models.errors import OrderPipelineError
 from models.permissions import Role
-from ops import data_directory, dead_letters_cli, doctor, migrate, openapi, ports, seed, serve, up, users
+from ops import check, data_directory, dead_letters_cli, doctor, migrate, openapi, ports, seed, serve, up, users
 from ops.failures import LocalError
+from ops.local import Numbers
 from runtime import settings
 
 app = typer.Typer(
@@ -38,6 +39,9 @@ def up_command(
         int, typer.Option(min=1, max=65535, help="The API's port; the next free one if it is taken.")
     ] = 8000,
     api_workers: Annotated[int, typer.Option(min=1, max=64, help="How many API processes share the port.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="How many worker nodes.")] = 1,
+    relays: Annotated[int, typer.Option(min=1, max=16, help="How many relays; one leads.")] = 1,
+    beats: Annotated[int, typer.Option(min=1, max=16, help="How many beats; one leads.")] = 1,
     once: Annotated[bool, typer.Option("--once", help="Stop everything after the demo order.")] = False,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Place no demo order.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout when all is ready.")] = False,
@@ -47,7 +51,8 @@ def up_command(
 
     Nothing needs to be installed or configured. A demo order shows that it works. Ctrl-C stops all; the data stays.
     """
-    raise typer.Exit(up.run(up.Options(data, port, api_workers, once, not no_demo, as_json, logs)))
+    numbers = Numbers(api=api_workers, worker=workers, relay=relays, beat=beats)
+    raise typer.Exit(up.run(up.Options(data, port, numbers, once, not no_demo, as_json, logs)))
 
 
 @app.command("serve")
@@ -103,6 +108,22 @@ def doctor_command(
 ) -> None:
     """Check this machine and the configured (or locally running) system, and say what to do about what is wrong."""
     raise typer.Exit(doctor.run(data, Console(), as_json=as_json))
+
+
+@app.command("check")
+def check_command(
+    *,
+    data: Data = data_directory.DEFAULT,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this invariant; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+) -> None:
+    """Examine every guarantee on the live data, in one snapshot, and name what violates it (exit code 1).
+
+    It reads the configured database, or the one `orders up` runs here. It writes nothing and no writer waits for it.
+    """
+    raise typer.Exit(check.run(data, only or [], Console(), as_json=as_json))
 
 
 @app.command("openapi")

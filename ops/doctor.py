@@ -4,7 +4,6 @@ Where no DATABASE_URL is set, it looks at what `orders up` runs in the data dire
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -19,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import Connection, text
 
 from models import migrations, schedule
-from ops import data_directory, machine_checks, secrets_file
+from ops import machine_checks, which_system
 from ops.machine_checks import Check, Outcome, judged
 from runtime import settings
 from runtime.database import Role
@@ -32,24 +31,12 @@ MARKS = {Outcome.GOOD: "[green]✓[/]", Outcome.BAD: "[red]✗[/]", Outcome.SKIP
 
 def run(data: Path, console: Console, *, as_json: bool) -> int:
     """Print the checks; returns 1 if a required one is bad."""
-    checks = [*machine_checks.all_of(data), *_system(_environment(data))]
+    checks = [*machine_checks.all_of(data), *_system(which_system.environment(data))]
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks]))
     else:
         _print(checks, console)
     return int(any(check.required and check.outcome is Outcome.BAD for check in checks))
-
-
-def _environment(data: Path, given: Mapping[str, str] = os.environ) -> Mapping[str, str] | None:
-    """None where there is no system to look at."""
-    if given.get("DATABASE_URL"):
-        return given
-    running = data_directory.recall(data)
-    if running is None:
-        return None
-    secret_key = secrets_file.load(data / "secrets.json").secret_key
-    local = {"ENVIRONMENT": "local", "SECRET_KEY": secret_key}
-    return {**local, **given, "DATABASE_URL": running["database"], "BROKER_URL": running["broker"]}
 
 
 def _system(environment: Mapping[str, str] | None) -> Iterator[Check]:

@@ -23,7 +23,19 @@ DATABASE = "orders"
 FLOWER_PORT = 5555
 FLOWER_USER = "orders"
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
+# What a newcomer gets who configures nothing.
+DEFAULTS = {"ENVIRONMENT": "local", "AUTOPILOT": "true"}
 QUIET = ("--without-gossip", "--without-mingle", "-E")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How many processes there are of each kind; of relays and beats one leads."""
+
+    api: int = 1
+    worker: int = 1
+    relay: int = 1
+    beat: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Profile:
     data: Path
     secrets: Secrets
     api_port: int
-    api_workers: int
+    numbers: Numbers
     flower_port: int
     postgres: Postgres | None
     valkey: Valkey | None
@@ -65,7 +77,7 @@ class Profile:
         }
 
 
-def profile(data: Path, api_port: int, api_workers: int, given: Mapping[str, str] = os.environ) -> Profile:
+def profile(data: Path, api_port: int, numbers: Numbers, given: Mapping[str, str] = os.environ) -> Profile:
     """Decide. Raises LocalError where the environment asks for something else than a local system."""
     if given.get("ENVIRONMENT", "local") != "local":
         raise LocalError(
@@ -75,15 +87,14 @@ def profile(data: Path, api_port: int, api_workers: int, given: Mapping[str, str
     secrets = secrets_file.load(data / "secrets.json")
     postgres = None if given.get("DATABASE_URL") else Postgres(data / "postgres")
     valkey = None if given.get("BROKER_URL") else Valkey(data / "valkey", ports.free())
-    settled = Profile(data, secrets, api_port, api_workers, ports.next_free(FLOWER_PORT), postgres, valkey, {})
+    settled = Profile(data, secrets, api_port, numbers, ports.next_free(FLOWER_PORT), postgres, valkey, {})
     return replace(settled, environment=_environment(settled, given))
 
 
 def _environment(settled: Profile, given: Mapping[str, str]) -> dict[str, str]:
     environment = {
-        "ENVIRONMENT": "local",
+        **DEFAULTS,
         "SECRET_KEY": settled.secrets.secret_key,
-        "AUTOPILOT": "true",
         "LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
         **{name: value for name, value in given.items() if value},
@@ -97,14 +108,33 @@ def _environment(settled: Profile, given: Mapping[str, str]) -> dict[str, str]:
 
 def processes(settled: Profile) -> dict[str, list[Process]]:
     """role → its processes, in the order in which they start."""
-    numbers = range(1, settled.api_workers + 1)
+    numbers = settled.numbers
     return {
-        "api": [_api(settled, "api" if number == 1 else f"api-{number}") for number in numbers],
-        "relay": [_celery(settled, "relay", "worker", "-P", "solo", "-Q", "relay", "-n", "relay@%h", *QUIET)],
-        "worker": [_celery(settled, "worker", "worker", "-Q", "orders,rollups", "-n", "worker@%h", "-c", "2", *QUIET)],
-        "beat": [_celery(settled, "beat", "beat")],
+        "api": [_api(settled, name) for name in _names("api", numbers.api)],
+        "relay": [relay(settled.data, settled.environment, name) for name in _names("relay", numbers.relay)],
+        "worker": [worker(settled.data, settled.environment, name) for name in _names("worker", numbers.worker)],
+        "beat": [beat(settled.data, settled.environment, name) for name in _names("beat", numbers.beat)],
         "flower": [_flower(settled)],
     }
+
+
+def _names(role: str, count: int) -> list[str]:
+    """`worker`, `worker-2`, `worker-3`, …"""
+    return [role if number == 1 else f"{role}-{number}" for number in range(1, count + 1)]
+
+
+def relay(data: Path, environment: Mapping[str, str], name: str = "relay") -> Process:
+    node = f"relay@{name}.%h" if name != "relay" else "relay@%h"
+    return _celery(data, environment, name, "worker", "-P", "solo", "-Q", "relay", "-n", node, *QUIET)
+
+
+def worker(data: Path, environment: Mapping[str, str], name: str = "worker") -> Process:
+    """A worker node with two children."""
+    return _celery(data, environment, name, "worker", "-Q", "orders,rollups", "-n", f"{name}@%h", "-c", "2", *QUIET)
+
+
+def beat(data: Path, environment: Mapping[str, str], name: str = "beat") -> Process:
+    return _celery(data, environment, name, "beat")
 
 
 def _api(settled: Profile, name: str) -> Process:
@@ -115,14 +145,14 @@ def _api(settled: Profile, name: str) -> Process:
     return replace(process, ready=ready, ready_timeout=60.0)
 
 
-def _celery(settled: Profile, name: str, *arguments: str) -> Process:
+def _celery(data: Path, environment: Mapping[str, str], name: str, *arguments: str) -> Process:
     """Ready when it beats. The file of an earlier run is removed, so that only a living process makes it exist."""
-    heartbeat = settled.data / "heartbeat" / name
+    heartbeat = data / "heartbeat" / name
     heartbeat.parent.mkdir(exist_ok=True)
     heartbeat.unlink(missing_ok=True)
     # SIGTERM is to be Celery's soft shutdown: tasks that run get 5 s to finish.
     own = {"HEARTBEAT_FILE": str(heartbeat), "REMAP_SIGTERM": "SIGQUIT"}
-    return Process(name, [*CELERY, *arguments], {**settled.environment, **own}, heartbeat.exists, ready_timeout=60.0)
+    return Process(name, [*CELERY, *arguments], {**environment, **own}, heartbeat.exists, ready_timeout=60.0)
 
 
 def _flower(settled: Profile) -> Process:

@@ -8,7 +8,7 @@ import json
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from models.permissions import Role
 from ops import data_directory, journey, local, migrate, ports, seed, signals
 from ops.children import Process
 from ops.journey import Login
-from ops.local import Profile
+from ops.local import Numbers, Profile
 from ops.log_stream import LogStream
 from ops.progress import Progress
 from ops.supervisor import Supervisor
@@ -34,7 +34,7 @@ class Options:
 
     data: Path
     port: int
-    api_workers: int = 1
+    numbers: Numbers = field(default_factory=Numbers)
     once: bool = False
     demo: bool = True
     as_json: bool = False
@@ -58,7 +58,7 @@ def run(options: Options) -> int:
             signals.obeyed(supervisor.kill),
             _api_port(options.port, progress) as reserved,
         ):
-            settled = local.profile(data, reserved.getsockname()[1], options.api_workers)
+            settled = local.profile(data, reserved.getsockname()[1], options.numbers)
             _begin(options, settled, supervisor, progress)
             if not options.once:
                 _stay(supervisor)

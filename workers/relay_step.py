@@ -19,13 +19,15 @@ from runtime import clock, database, heartbeat, logs, settings
 from workers.back_off import BackOff
 from workers.bell import CeleryBell
 from workers.presence import Presence
-from workers.relay import BrokerUnreachable, Relay
+from workers.relay import BATCH_MAX, BrokerUnreachable, Relay
 
 log = logs.get(__name__)
 
 QUEUE = "relay"
 LEADER_LOCK = 7_160_502
 POLL_SECONDS = 0.01
+# The more there was, the longer it pays to wait for more: a batch of ten costs nearly as much as one of a hundred.
+FULL_POLL_SECONDS = 0.1
 IDLE_POLL_SECONDS = 0.05
 IDLE_AFTER_POLLS = 500
 STANDBY_POLL_SECONDS = 0.5
@@ -37,6 +39,11 @@ STOP_SECONDS = 10
 def is_relay_node(app: Celery) -> bool:
     """Whether the node that this app runs in is a relay: it consumes the queue of that name, in which nothing comes."""
     return QUEUE in app.amqp.queues.consume_from
+
+
+def pause_after(dispatched: int) -> float:
+    """How many seconds to let work gather after a turn that found so many rows."""
+    return POLL_SECONDS + (FULL_POLL_SECONDS - POLL_SECONDS) * min(dispatched / BATCH_MAX, 1)
 
 
 class RelayStep(bootsteps.StartStopStep):
@@ -109,7 +116,7 @@ class RelayStep(bootsteps.StartStopStep):
             dispatched = relay.turn(connection)
             self._back_off.after_success()
             idle_polls = 0 if dispatched else idle_polls + 1
-            self._pause(POLL_SECONDS if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
+            self._pause(pause_after(dispatched) if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
         self._presence.leave(connection)
 
     def _report(

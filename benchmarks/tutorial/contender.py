@@ -58,11 +58,11 @@ def tutorial(stood: Stand, tokens_count: int, connections: int) -> Iterator[Tuto
     secret = secrets.token_hex(32)
     environment = {
         **stood.environment,
-        "TUTORIAL_DATABASE_URL": _url(stood, TUTORIAL),
+        "TUTORIAL_DATABASE_URL": database_url(stood, TUTORIAL),
         "TUTORIAL_REDIS_URL": stood.valkey.url,
         "TUTORIAL_SECRET_KEY": secret,
     }
-    _set_up_database(stood)
+    set_up_database(stood)
     numbers = callers.some(tokens_count, stood.users)
     tokens = [_token(callers.user_id(number), secret) for number in numbers]
     with stand.modules("benchmarks.tutorial", environment, stood.directory, PROCESSES) as listeners:
@@ -73,11 +73,11 @@ def _token(user_id: UUID, secret: str) -> str:
     return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + TOKEN_SECONDS}, secret, "HS256")
 
 
-def _set_up_database(stood: Stand) -> None:
+def set_up_database(stood: Stand) -> None:
     with stood.superuser() as connection:
         connection.execute(f"CREATE ROLE {TUTORIAL} LOGIN".encode())
         connection.execute(f"CREATE DATABASE {TUTORIAL} OWNER {TUTORIAL}".encode())
-    engine = create_engine(_url(stood, TUTORIAL))
+    engine = create_engine(database_url(stood, TUTORIAL))
     products = [
         {"sku": sku, "name": name, "price_minor": price, "currency": CURRENCY} for sku, name, price in CATALOGUE
     ]
@@ -95,5 +95,5 @@ def _set_up_database(stood: Stand) -> None:
         connection.execute("VACUUM ANALYZE users")
 
 
-def _url(stood: Stand, user: str) -> str:
+def database_url(stood: Stand, user: str) -> str:
     return stood.postgres.url(TUTORIAL, user).replace("postgresql://", "postgresql+psycopg://")

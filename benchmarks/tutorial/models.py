@@ -50,3 +50,13 @@ class OrderItem(Base):
     unit_price_minor: Mapped[int]
 
     order: Mapped[Order] = relationship(back_populates="items")
+
+
+class OrderEvent(Base):
+    __tablename__ = "order_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(index=True)
+    from_status: Mapped[str] = mapped_column(String(20))
+    to_status: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -24,7 +24,7 @@ FUNCTION_LINES_MAX = 60
 EDGES = {"runtime/database.py", "api/database.py", "ops/migrate.py"}
 RELAY = {"workers/bell.py"}
 # The usual app that we compare ourselves with does what usual apps do.
-USUAL = {"benchmarks/tutorial/app.py"}
+USUAL = {"benchmarks/tutorial/app.py", "benchmarks/tutorial/pipeline.py"}
 
 each_file = pytest.mark.parametrize("path", OURS + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_file_of_ours = pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -16,6 +16,7 @@ from tornado.options import options as tornado_options
 from typer.testing import CliRunner
 
 from ops import cli, local
+from ops.local import Numbers
 from runtime import settings
 from runtime.settings import Environment, Settings
 from workers.app import app
@@ -207,7 +208,9 @@ def test_every_queue_that_work_goes_to_is_consumed() -> None:
 
 
 def test_the_commands_are_those_of_the_local_system(tmp_path: Path) -> None:
-    profile = local.profile(tmp_path, 8000, 1, {"DATABASE_URL": "postgresql://db", "BROKER_URL": "redis://broker"})
+    profile = local.profile(
+        tmp_path, 8000, Numbers(), {"DATABASE_URL": "postgresql://db", "BROKER_URL": "redis://broker"}
+    )
     for name in ("relay", "beat"):
         [process] = local.processes(profile)[name]
         assert list(process.argv)[3:] == OURS[name]["command"][1:]

@@ -1,11 +1,20 @@
 """Stock follows the orders: reserved, given back or taken exactly once."""
 
-import pytest
-from sqlalchemy.exc import IntegrityError
-from world import World
+from collections.abc import Iterator
+from functools import partial
 
+import pytest
+from at_once import at_once
+from sqlalchemy.exc import IntegrityError
+from world import World, empty_database
+
+from models import transition_requests
 from models.advance import Step
 from models.lifecycle import MOVES, Actor, Move, Status, StockEffect
+from models.transition_requests import Wish
+from runtime import database
+from runtime.database import Role
+from workers.app import app
 
 
 def bring_to(world: World, status: Status, sku: str, quantity: int) -> Step:
@@ -87,3 +96,47 @@ def test_the_database_itself_refuses_a_move_that_is_not_in_the_lifecycle(world: 
             " FROM orders WHERE id = :id",
             id=order.id,
         )
+
+
+def test_work_delivered_five_times_at_once_reserves_takes_and_gives_back_once(world: World) -> None:
+    scarce, user, clerk = world.product(on_hand=5), world.user(), world.user()
+    placed = [world.place(user, {scarce.sku: 1}).id for _ in range(8)]
+
+    def deliver_five_times(kind: str) -> None:
+        ids = [row.id for row in world.due() if row.kind == kind]
+        assert ids
+        at_once(*[partial(app.tasks[kind], ids)] * 5)
+
+    deliver_five_times("orders.confirm")
+    assert world.stock(scarce.sku) == (5, 5)
+    deliver_five_times("orders.process")
+    held = [order for order in placed if world.status(order) is Status.PROCESSING]
+    with database.transaction(Role.API) as connection:
+        transition_requests.ask(connection, held[0], None, Wish(Status.CANCELLED, Actor.STAFF, clerk.id, reason="lost"))
+    deliver_five_times("orders.transition")
+    assert world.stock(scarce.sku) == (5, 4)
+    deliver_five_times("orders.ship")
+    assert world.stock(scarce.sku) == (1, 0)
+    assert sorted(map(world.status, placed)) == [Status.CANCELLED] * 4 + [Status.SHIPPED] * 4
+
+
+@pytest.fixture
+def _no_second_line_of_defence(world: World) -> Iterator[None]:
+    """Without the CHECK, what is left is the lock on the products."""
+    table, name = "products", "ck_products_reserved_within_on_hand"
+    [[definition]] = world.sql(f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'")
+    world.sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    yield
+    empty_database()
+    world.sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+
+
+@pytest.mark.usefixtures("_no_second_line_of_defence")
+def test_two_batches_at_once_for_the_same_pieces_wait_for_each_other(world: World) -> None:
+    user, confirm = world.user(), app.tasks["orders.confirm"]
+    for _ in range(20):
+        scarce = world.product(on_hand=10)
+        world.accept(*[world.request(user, {scarce.sku: 1}) for _ in range(30)])
+        ids = [row.id for row in world.due() if row.kind == "orders.confirm"]
+        at_once(partial(confirm, ids[::2]), partial(confirm, ids[1::2]))
+        assert world.stock(scarce.sku) == (10, 10)

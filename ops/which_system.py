@@ -1,0 +1,18 @@
+"""Which system a command speaks to: the configured one, or what `orders up` runs in the data directory."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ops import data_directory, local, secrets_file
+
+
+def environment(data: Path, given: Mapping[str, str] = os.environ) -> Mapping[str, str] | None:
+    """The settings of that system's processes; None where there is no system to speak to."""
+    if given.get("DATABASE_URL"):
+        return given
+    running = data_directory.recall(data)
+    if running is None:
+        return None
+    own = {"DATABASE_URL": running["database"], "BROKER_URL": running["broker"]}
+    return {**local.DEFAULTS, "SECRET_KEY": secrets_file.load(data / "secrets.json").secret_key, **given, **own}
