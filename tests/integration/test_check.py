@@ -252,7 +252,7 @@ def test_a_letter_stands_for_an_order_until_it_is_replayed(world: World) -> None
         id=order.id,
     )
     for how, code in (("discarded", 0), ("replayed", 1)):
-        world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_how = :how", how=how)
+        world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_by = 'x', resolved_how = :how", how=how)
         assert examine()[0] == code
 
 

@@ -37,7 +37,7 @@ def bury(world: World) -> Bury:
                 outbox.put(connection, kind)
             rows = [row.id for row in outbox.due(connection, None, [], 10)]
             dead_letters.bury(connection, rows, "ValueError: no [bold]way[/bold]", "Traceback …", world.policy)
-        return int(world.sql("SELECT max(id) FROM dead_letters")[0][0])
+        return int(world.sql("SELECT id FROM dead_letters ORDER BY last_at DESC LIMIT 1")[0][0])
 
     return buried
 

@@ -38,7 +38,8 @@ def plans(verb: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
         event.listen(connection, "before_cursor_execute", note)
         verb(connection)
         event.remove(connection, "before_cursor_execute", note)
-        return [nodes(connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each}", values)) for each, values in sent]
+        queries = [(each, values) for each, values in sent if not each.startswith("SET ")]
+        return [nodes(connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each}", values)) for each, values in queries]
 
 
 def nodes(result: Any) -> list[dict[str, Any]]:
