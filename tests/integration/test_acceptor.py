@@ -19,10 +19,7 @@ from models.acceptance import Answer
 from runtime import database, settings
 from runtime.database import Role
 
-TERMINATE = """
-    SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'orders_api'
-"""
+CONNECTED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'orders_api'"
 
 
 @asynccontextmanager
@@ -60,12 +57,16 @@ def test_connections_that_died_while_nobody_looked_cost_nobody_an_order(world: W
     bowl, user = world.product(), world.user()
 
     async def test() -> None:
+        url = settings.current().database_url.get_secret_value()
         async with opened(world) as acceptor:
+            with psycopg.connect(url) as superuser:
+                of_others = superuser.execute(CONNECTED).fetchall()
             for _ in range(3):
                 together = [acceptor.accept(world.request(user, {bowl.sku: 1})) for _ in range(5)]
                 assert {answer.status for answer in await asyncio.gather(*together)} == {201}
-                with psycopg.connect(settings.current().database_url.get_secret_value()) as superuser:
-                    superuser.execute(TERMINATE)
+                with psycopg.connect(url) as superuser:
+                    for [pid] in set(superuser.execute(CONNECTED).fetchall()) - set(of_others):
+                        superuser.execute("SELECT pg_terminate_backend(%s, 1000)", [pid])
 
     run(test)
     assert len(world.orders()) == 15

@@ -23,7 +23,7 @@ BUFFERS_MAX = 10
 def _dead_rows(world: World) -> Iterator[None]:
     with database.transaction(Role.OWNER) as earlier:
         earlier.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        earlier.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+        earlier.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         earlier.exec_driver_sql("SELECT count(*) FROM outbox")
         world.sql(
             "INSERT INTO outbox (kind, order_id, expected_version, available_at)"
