@@ -43,10 +43,6 @@ class Step:
         return BY_ENDS[self.source, self.target].stock
 
 
-# For the rest of the transaction. The plans of a worker are made once and kept: one that was made while there were few
-# orders would read all of them for every batch until PostgreSQL has counted again.
-_ALONG_THE_KEY = text("SET LOCAL enable_seqscan = off")
-
 # In id order, so that two batches cannot deadlock. NO KEY: whoever writes a row that refers to the order (a wish for a
 # transition) need not wait for this batch to end.
 _LOCK = text(
@@ -105,7 +101,6 @@ def advance(connection: Connection, steps: Sequence[Step], policy: Policy) -> li
     Raises:
         KeyError: a step is not in the lifecycle's table of moves.
     """
-    connection.execute(_ALONG_THE_KEY)
     due = _each_once(steps)
     if any(step.stock_effect is StockEffect.RESERVE for step in due):
         due = _reserve(connection, _lock(connection, due))

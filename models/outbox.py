@@ -100,8 +100,7 @@ _TAKE = text(
 # all pages, dead rows and all, than walk along the index.
 _ALONG_INDEXES = text(
     """
-    SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),
-        set_config('enable_sort', 'off', false)
+    SELECT set_config('enable_bitmapscan', 'off', false), set_config('enable_sort', 'off', false)
     """
 )
 

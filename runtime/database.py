@@ -31,6 +31,9 @@ SERIALIZATION_FAILURE = "40001"
 # A worker's batch may wait behind another batch that holds the same products; an API request must not.
 WORKER_STATEMENT_TIMEOUT = timedelta(seconds=30)
 WORKER_LOCK_TIMEOUT = timedelta(seconds=10)
+# Plans are made once and kept. One that is made while a table is empty would read all of it for every row that is
+# looked up, until PostgreSQL has counted again: a minute of that is longer than any backlog.
+ALONG_INDEXES = {"enable_seqscan": "off"}
 
 
 class Role(StrEnum):
@@ -45,17 +48,19 @@ def _milliseconds(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1000)
 
 
-def _connect_arguments(settings: Settings, role: Role) -> dict[str, Any]:
+def _connect_arguments(settings: Settings, role: Role, **more: object) -> dict[str, Any]:
     is_api = role is Role.API
-    limits = {
+    options: dict[str, object] = {
         "role": role,
         "timezone": "UTC",
         "statement_timeout": _milliseconds(settings.statement_timeout if is_api else WORKER_STATEMENT_TIMEOUT),
         "lock_timeout": _milliseconds(settings.lock_timeout if is_api else WORKER_LOCK_TIMEOUT),
         "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_TIMEOUT),
     }
+    if role is Role.WORKER:
+        options |= ALONG_INDEXES
     return {
-        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in (options | more).items()),
         "application_name": role.value,
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
     }
@@ -82,8 +87,21 @@ def engine(settings: Settings, role: Role) -> Engine:
 
 
 def async_engine(settings: Settings, role: Role) -> AsyncEngine:
-    arguments = _connect_arguments(settings, role)
-    made = create_async_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
+    return _async(settings, _connect_arguments(settings, role), _pool(settings))
+
+
+def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
+    """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back.
+
+    For statements that look up and write single rows: they never read a whole table.
+    """
+    arguments = _connect_arguments(settings, role, lock_timeout=_milliseconds(lock_timeout), **ALONG_INDEXES)
+    pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
+    return _async(settings, arguments, pool | {"isolation_level": "AUTOCOMMIT"})
+
+
+def _async(settings: Settings, connect_arguments: dict[str, Any], options: dict[str, Any]) -> AsyncEngine:
+    made = create_async_engine(settings.sqlalchemy_url, connect_args=connect_arguments, **options)
     event.listen(made.sync_engine, "handle_error", _forget_the_row)
     return made
 
@@ -101,13 +119,6 @@ def _forget_the_row(failure: ExceptionContext) -> None:
     told, error.args = str(error), (primary,)
     if wrapped is not None:
         wrapped.args = (str(wrapped.args[0]).replace(told, primary), *wrapped.args[1:])
-
-
-def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
-    """An engine on which each statement is a transaction: there is nothing to begin, to commit or to roll back."""
-    pool = _pool(settings) | {"pool_size": connections, "pool_reset_on_return": None}
-    arguments = _connect_arguments(settings.model_copy(update={"lock_timeout": lock_timeout}), role)
-    return create_async_engine(settings.sqlalchemy_url, connect_args=arguments, isolation_level="AUTOCOMMIT", **pool)
 
 
 @cache

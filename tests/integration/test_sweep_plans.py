@@ -38,8 +38,7 @@ def plans(verb: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
         event.listen(connection, "before_cursor_execute", note)
         verb(connection)
         event.remove(connection, "before_cursor_execute", note)
-        queries = [(each, values) for each, values in sent if not each.startswith("SET ")]
-        return [nodes(connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each}", values)) for each, values in queries]
+        return [nodes(connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each}", values)) for each, values in sent]
 
 
 def nodes(result: Any) -> list[dict[str, Any]]:
