@@ -57,6 +57,7 @@ class Acceptor:
         self._group = GroupCommit(
             self._write, self._write_alone, database.is_unavailable, writers=WRITERS, waiting_max=waiting_max
         )
+        self._alone = asyncio.Semaphore(CONNECTIONS - WRITERS)
         self._patient = asyncio.Semaphore(PATIENT_MAX)
 
     async def accept(self, request: Request) -> Answer:
@@ -91,7 +92,8 @@ class Acceptor:
 
     async def _write_alone(self, request: Request) -> Outcome:
         try:
-            [outcome] = await self._write([request])
+            async with self._alone:  # so that the writers always have their connections
+                [outcome] = await self._write([request])
         except (errors.IdempotencyInProgress, DBAPIError) as error:
             if not isinstance(error, errors.IdempotencyInProgress) and not database.is_lock_timeout(error):
                 raise

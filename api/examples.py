@@ -78,6 +78,7 @@ _PIPELINE = PipelineView(
     rollups=RollupsView(as_of=AS_OF, lag_seconds=0.42),
     stuck_orders=0,
     dead_letters=1,
+    overdue=[],
 )
 _LETTER = DeadLetterDetailView.of(demo.LETTER)
 _REPLAYED = DeadLetterDetailView.of(demo.resolved(Resolution.RETRIED, "the warehouse answers again"))

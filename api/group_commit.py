@@ -42,8 +42,8 @@ class GroupCommit(Generic[Request, Outcome]):
     """Collects requests into batches and hands each of them its own outcome.
 
     Args:
-        write: commits a batch, soon or not at all; returns the outcomes in the sequence of the requests. All or
-            nothing: if it raises, nothing was written.
+        write: commits a batch, soon or not at all; returns the outcomes in the sequence of the requests. If it raises,
+            each request may be written again: what was committed all the same is found, and not done twice.
         write_alone: commits one request of a batch that failed, and may take its time.
         concerns_all: whether an error of `write` says something about every request of the batch (the database is
             gone) rather than about one of them (it has a value the database refuses).
@@ -153,7 +153,7 @@ class GroupCommit(Generic[Request, Outcome]):
                 entry.settle(outcome)
 
     def _after_failure(self, batch: Sequence[_Entry[Request, Outcome]], error: Exception) -> None:
-        """Nothing of the batch was written: find whose fault it was by writing each alone, where that can be told."""
+        """The batch has no outcomes: find whose fault it was by writing each alone, where that can be told."""
         for entry in batch:
             if self._concerns_all(error):
                 entry.fail(error)

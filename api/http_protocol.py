@@ -8,6 +8,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api import context, problems
 from api.edge import SECURITY_HEADERS
 from models import errors
+from runtime import logs
+
+log = logs.get("api.access")
 
 STATUS_LINE = f"HTTP/1.1 {HTTPStatus.BAD_REQUEST.value} {HTTPStatus.BAD_REQUEST.phrase}\r\n".encode()
 
@@ -30,3 +33,4 @@ class Protocol(HttpToolsProtocol):
         lines = [name + b": " + value + b"\r\n" for name, value in headers.items()]
         self.transport.write(b"".join([STATUS_LINE, *lines, b"\r\n", body]))
         self.transport.close()
+        log.info("request", method=None, route="none", status=HTTPStatus.BAD_REQUEST.value, request_id=request_id)

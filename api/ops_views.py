@@ -69,6 +69,7 @@ class PipelineView(View):
     rollups: RollupsView
     stuck_orders: Count
     dead_letters: Annotated[int, Field(description="those that nobody has resolved yet")]
+    overdue: Annotated[Sequence[str], Field(description="what the timetable asks for and has long not been done")]
 
     @classmethod
     def of(cls, seen: Pipeline) -> Self:
@@ -86,4 +87,5 @@ class PipelineView(View):
             rollups=RollupsView(as_of=seen.rollups_as_of, lag_seconds=round(seen.rollup_lag_seconds, 3)),
             stuck_orders=seen.stuck_orders,
             dead_letters=seen.dead_letters,
+            overdue=seen.overdue,
         )

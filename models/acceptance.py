@@ -138,7 +138,12 @@ def accept(connection: Connection, batch: Sequence[Request], terms: Terms, route
         waiting = {place: request for place, request in enumerate(batch) if place not in outcomes}
         if not waiting:
             break
-        outcomes |= _take_turn(connection, waiting, terms, route)
+        try:
+            outcomes |= _take_turn(connection, waiting, terms, route)
+        except (errors.IdempotencyInProgress, ReferenceRace):
+            if not outcomes:
+                raise
+            break  # What was settled may be committed: it keeps its outcomes, and the rest may come again.
     return [outcomes.get(place) or errors.Unavailable() for place in range(len(batch))]
 
 

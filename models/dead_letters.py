@@ -169,7 +169,7 @@ _BURY = text(
     INSERT INTO dead_letters
         (kind, order_id, expected_version, request_id, error, traceback, attempts, first_at, last_at)
     SELECT kind, order_id, expected_version, request_id, :error, :traceback, attempts, created_at, now() FROM dead
-    RETURNING order_id, kind
+    RETURNING order_id, kind, expected_version
     """
 ).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
 
@@ -200,11 +200,12 @@ def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str 
     """Turn outbox rows into dead letters, and their orders, where the lifecycle has the move, into failed ones.
 
     A transition that was asked for is refused. An order that cannot even fail (its stock contradicts it, say) stays as
-    it is; the letter stands for it.
+    it is; the letter stands for it. So does one that has moved on since: what died was not its work any more.
     """
     values = {"ids": list(ids), "error": error, "traceback": traceback}
     dead = connection.execute(_BURY, values).all()
-    order_ids = [row.order_id for row in dead if row.order_id is not None]
+    meant_for = {(row.order_id, row.expected_version) for row in dead if row.order_id is not None}
+    order_ids = [order_id for order_id, _ in meant_for]
     asked_for = [row.order_id for row in dead if row.kind == TRANSITION_KIND]
     if asked_for:
         connection.execute(_REFUSE, {"order_ids": asked_for, "refusal": ATTEMPTS_EXHAUSTED})
@@ -212,7 +213,8 @@ def bury(connection: Connection, ids: Sequence[int], error: str, traceback: str 
         select(orders.c.id, orders.c.version, orders.c.status).where(orders.c.id.in_(order_ids))
     ).all()
     for row in found:
-        if (Status(row.status), Status.FAILED) in BY_ENDS:
+        is_meant = not meant_for.isdisjoint({(row.id, row.version), (row.id, None)})
+        if is_meant and (Status(row.status), Status.FAILED) in BY_ENDS:
             step = Step(row.id, row.version, Status(row.status), Status.FAILED, reason=ATTEMPTS_EXHAUSTED)
             _fail(connection, step, policy)
 

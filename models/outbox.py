@@ -127,7 +127,7 @@ _BACKLOG = text(
 )
 
 # A row that was postponed waits for its time, not for the end of its lease.
-_PRESENT = text("SELECT id FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
+_PRESENT = text("SELECT id, attempts FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
 
 _POSTPONE = text(
     """
@@ -194,9 +194,10 @@ def backlog(connection: Connection, limit: int = COUNTED_MAX) -> list[Backlog]:
     return [Backlog(*row) for row in connection.execute(_BACKLOG, {"limit": limit})]
 
 
-def present(connection: Connection, ids: Collection[int]) -> set[int]:
-    """Which of these rows are still to be done, and now: neither gone nor postponed."""
-    return set(connection.execute(_PRESENT, {"ids": list(ids)}).scalars())
+def present(connection: Connection, ids: Collection[int]) -> dict[int, int]:
+    """Which of these rows are still to be done, and now, neither gone nor postponed; and how often each has failed."""
+    rows = connection.execute(_PRESENT, {"ids": list(ids)})
+    return {row.id: row.attempts for row in rows}
 
 
 def due_of_kind(connection: Connection, ids: Collection[int], kind: str) -> list[int]:

@@ -10,8 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from models import outbox
-from models.lifecycle import FINAL
+from models import outbox, schedule, stuck
 from models.nodes import SILENT, NodeRole
 from models.outbox import COUNTED_MAX, Backlog
 from models.rollups import NAME
@@ -30,6 +29,7 @@ class PipelineProblem(StrEnum):
     ROLLUPS_LAG = "rollups_lag"
     STUCK_ORDERS = "stuck_orders"
     DEAD_LETTERS = "dead_letters"
+    TIMETABLE_OVERDUE = "timetable_overdue"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Pipeline:
     rollup_lag_seconds: float
     stuck_orders: int
     dead_letters: int
+    overdue: Sequence[str]
 
     @property
     def depth(self) -> int:
@@ -88,6 +89,7 @@ def _problems(seen: Pipeline) -> Iterator[PipelineProblem]:
         PipelineProblem.ROLLUPS_LAG: seen.rollup_lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
         PipelineProblem.STUCK_ORDERS: seen.stuck_orders > 0,
         PipelineProblem.DEAD_LETTERS: seen.dead_letters > 0,
+        PipelineProblem.TIMETABLE_OVERDUE: bool(seen.overdue),
     }
     yield from (problem for problem, is_there in found.items() if is_there)
 
@@ -102,13 +104,10 @@ _PRESENT = text(
     """
 )
 
-# Leans on ix_orders_due_at and ix_dead_letters_id.
+# Leans on ix_dead_letters_id.
 _COUNTS = text(
     """
     SELECT as_of, greatest(extract(epoch FROM now() - as_of), 0)::float AS lag_seconds,
-        (SELECT count(*) FROM (
-            SELECT FROM orders WHERE status <> ALL(:final) AND due_at <= now() LIMIT :limit
-        ) AS found) AS stuck,
         (SELECT count(*) FROM (SELECT FROM dead_letters WHERE resolved_at IS NULL LIMIT :limit) AS found) AS dead
     FROM rollup_state WHERE name = :name
     """
@@ -118,8 +117,7 @@ _COUNTS = text(
 def look(connection: Connection) -> Pipeline:
     """How the pipeline is doing now."""
     present = _present(connection)
-    values = {"final": sorted(FINAL), "limit": COUNTED_MAX, "name": NAME}
-    counts = connection.execute(_COUNTS, values).one()
+    counts = connection.execute(_COUNTS, {"limit": COUNTED_MAX, "name": NAME}).one()
     return Pipeline(
         outbox=outbox.backlog(connection),
         relay=present[NodeRole.RELAY],
@@ -127,8 +125,9 @@ def look(connection: Connection) -> Pipeline:
         beat=present[NodeRole.BEAT],
         rollups_as_of=counts.as_of,
         rollup_lag_seconds=counts.lag_seconds,
-        stuck_orders=counts.stuck,
+        stuck_orders=sum(each.orders for each in stuck.stuck(connection)),
         dead_letters=counts.dead,
+        overdue=[each.entry for each in schedule.overdue(connection)],
     )
 
 

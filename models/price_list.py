@@ -1,7 +1,7 @@
 """The prices as this process last saw them.
 
 Reading them for every batch of orders would be a second statement. So they are remembered, and the statement that
-places orders confirms them (`models/acceptance.py`): no order is made at a price that does not hold at that moment.
+places orders confirms them (`models/placement.py`): no order is made at a price that does not hold at that moment.
 """
 
 from collections.abc import Collection, Iterable

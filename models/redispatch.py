@@ -20,7 +20,8 @@ ROWS_PER_SWEEP = 10_000
 # A worker is waited for this long before a request counts as forgotten.
 REQUEST_PATIENCE = timedelta(minutes=5)
 
-# Leans on ix_orders_due_at: only what has overstayed its status is looked at. A dead letter waits for a person.
+# Leans on ix_orders_due_at: only what has overstayed its status is looked at. A dead letter waits for a person, and
+# what a person has discarded stays undone.
 _ASK_FOR_MOVES = text(
     """
     WITH follow_up AS (
@@ -34,7 +35,7 @@ _ASK_FOR_MOVES = text(
           AND NOT EXISTS (
             SELECT 1 FROM dead_letters AS d
             WHERE d.order_id = o.id AND d.kind = follow_up.kind AND d.expected_version = o.version
-              AND d.resolved_at IS NULL)
+              AND (d.resolved_at IS NULL OR d.resolved_how = 'discarded'))
         ORDER BY o.due_at LIMIT :limit
     )
     INSERT INTO outbox (kind, order_id, expected_version) SELECT kind, id, version FROM lost RETURNING order_id
@@ -63,6 +64,11 @@ _RECALL = text(
 ).bindparams(bindparam("longest", type_=Interval))
 
 
+# The outbox has no index by order, so it is read whole, and once: its statistics may be those of a quiet hour, and of a
+# long outbox a nested loop would never come to an end.
+_AS_A_WHOLE = text("SELECT set_config('enable_nestloop', 'off', true), set_config('enable_seqscan', 'on', true)")
+
+
 @dataclass(frozen=True)
 class Redispatched:
     """What was asked for again: the orders whose next move, or whose requests, nobody was going to do; and how many
@@ -79,9 +85,7 @@ class Redispatched:
 
 def redispatch(connection: Connection, policy: Policy, limit: int = ROWS_PER_SWEEP) -> Redispatched:
     """Ask again for work that is lost, up to `limit` rows of each kind of loss; one that reaches it may have more."""
-    # The outbox has no index by order. Its statistics may be those of a quiet hour, and of a long one a nested loop
-    # would never come to an end.
-    connection.execute(text("SELECT set_config('enable_nestloop', 'off', true)"))
+    connection.execute(_AS_A_WHOLE)
     follow_ups = [
         {"status": status, "kind": follow_up.kind} for status in Status if (follow_up := policy.follow_up(status))
     ]

@@ -81,6 +81,7 @@ def configuration(make_app: Callable[[], ASGIApp]) -> uvicorn.Config:
         make_app,
         factory=True,
         http=http_protocol.Protocol,
+        ws="none",
         loop="uvloop",
         lifespan="on",
         log_config=None,

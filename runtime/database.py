@@ -23,6 +23,14 @@ from runtime import settings as configuration
 from runtime.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 5
+# A peer that vanished without a word would otherwise be waited for until the kernel gives up, minutes later: no limit
+# of the server's reaches who cannot hear it.
+NOTICED_WHEN_GONE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=10)
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
@@ -63,6 +71,7 @@ def _connect_arguments(settings: Settings, role: Role, **more: object) -> dict[s
         "options": " ".join(f"-c {name}={value}" for name, value in (options | more).items()),
         "application_name": role.value,
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        **NOTICED_WHEN_GONE,
     }
 
 
@@ -87,7 +96,8 @@ def engine(settings: Settings, role: Role) -> Engine:
 
 
 def async_engine(settings: Settings, role: Role) -> AsyncEngine:
-    return _async(settings, _connect_arguments(settings, role), _pool(settings))
+    """For requests. Each of them is after few rows, along an index."""
+    return _async(settings, _connect_arguments(settings, role, **ALONG_INDEXES), _pool(settings))
 
 
 def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:

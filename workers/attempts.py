@@ -18,9 +18,11 @@ def count(ids: Sequence[int], summary: str, trace: str | None = None) -> dict[in
     configured = settings.current()
     with database.transaction() as connection:
         attempts = outbox.postpone(connection, ids, summary)
-        exhausted = [row for row, failed in attempts.items() if failed >= configured.max_attempts]
-        if exhausted:
-            dead_letters.bury(connection, exhausted, summary, trace, Policy.of(configured))
+    for row, failed in attempts.items():
+        if failed >= configured.max_attempts:
+            # Each in a transaction of its own: together they would lock products out of their order.
+            with database.transaction() as connection:
+                dead_letters.bury(connection, [row], summary, trace, Policy.of(configured))
     return attempts
 
 

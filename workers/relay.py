@@ -7,17 +7,17 @@ message that still waits there has not been tried.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, Self
 
 from sqlalchemy import Connection
 
-from models import dead_letters, outbox
-from models.lifecycle import Policy
+from models import outbox
 from models.outbox import Due
-from runtime import database, logs
+from runtime import logs
+from workers import attempts
 
 log = logs.get(__name__)
 
@@ -35,10 +35,11 @@ LEASE_OVERRUN = "not done within its lease"
 
 @dataclass(frozen=True)
 class Batch:
-    """One message: rows of one kind, and the requests and traces that they come from, each once."""
+    """One message: rows of one kind that have failed equally often, and the requests and traces that they come from."""
 
     kind: str
     ids: tuple[int, ...]
+    attempts: int = 0
     request_ids: tuple[str, ...] = ()
     traceparents: tuple[str, ...] = ()
 
@@ -47,6 +48,7 @@ class Batch:
         return cls(
             kind,
             tuple(row.id for row in rows),
+            rows[0].attempts,
             tuple(dict.fromkeys(row.request_id for row in rows if row.request_id)),
             tuple(dict.fromkeys(row.traceparent for row in rows if row.traceparent)),
         )
@@ -71,9 +73,12 @@ class Bell(Protocol):
 
 @dataclass(frozen=True)
 class Lease:
+    """For one failed attempt more, or none: a row that has failed since it was dispatched is not in work any more."""
+
     ends_at: float
     queue: str
     message: int
+    attempts: int
 
 
 def batches_of(rows: Iterable[Due]) -> list[Batch]:
@@ -99,15 +104,11 @@ class Relay:
     def __init__(
         self,
         bell: Bell,
-        policy: Policy,
         lease: timedelta,
-        max_attempts: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bell = bell
-        self._policy = policy
         self._lease_seconds = lease.total_seconds()
-        self._max_attempts = max_attempts
         self._monotonic = monotonic
         self._leases: dict[int, Lease] = {}
         self._messages: Counter[str] = Counter()
@@ -157,7 +158,7 @@ class Relay:
         for batch in batches:
             queue = self._bell.queue(batch.kind)
             self._messages[queue] += 1
-            lease = Lease(ends_at, queue, self._messages[queue])
+            lease = Lease(ends_at, queue, self._messages[queue], batch.attempts)
             self._leases.update(dict.fromkeys(batch.ids, lease))
 
     def _is_time_to_settle(self) -> bool:
@@ -166,10 +167,11 @@ class Relay:
         return bool(self._leases) and self._monotonic() - self._settled_at >= every
 
     def _settle(self, connection: Connection) -> None:
-        """Forget the leases of rows that are gone; count an attempt for those that were tried and are still there."""
+        """Forget the leases of rows that are gone or have failed; count an attempt for those that were tried and did
+        neither."""
         self._settled_at = now = self._monotonic()
         present = outbox.present(connection, self._leases)
-        self._leases = {row: lease for row, lease in self._leases.items() if row in present}
+        self._leases = {row: lease for row, lease in self._leases.items() if present.get(row) == lease.attempts}
         overdue = {row: lease for row, lease in self._leases.items() if lease.ends_at <= now}
         if not overdue:
             return
@@ -178,22 +180,16 @@ class Relay:
         tried = [
             row for row, lease in overdue.items() if lease.message <= self._messages[lease.queue] - waiting[lease.queue]
         ]
-        counted = self._count_attempts(tried)
+        counted = _count_attempts(tried)
         for row, lease in overdue.items():
             if row in counted:
                 del self._leases[row]
             else:  # Still queued, or locked by a worker that is busy with it.
-                self._leases[row] = Lease(now + self._lease_seconds, lease.queue, lease.message)
+                self._leases[row] = replace(lease, ends_at=now + self._lease_seconds)
 
-    def _count_attempts(self, ids: Sequence[int]) -> set[int]:
-        if not ids:
-            return set()
-        with database.transaction() as connection:
-            attempts = outbox.postpone(connection, ids, LEASE_OVERRUN)
-        exhausted = [row for row, failed in attempts.items() if failed >= self._max_attempts]
-        for row in exhausted:  # Each in a transaction of its own: together they would lock products out of their order.
-            with database.transaction() as connection:
-                dead_letters.bury(connection, [row], LEASE_OVERRUN, None, self._policy)
-        if attempts:
-            log.warning("leases overrun", rows=len(attempts), dead=len(exhausted))
-        return set(attempts)
+
+def _count_attempts(ids: Sequence[int]) -> Collection[int]:
+    counted = attempts.count(ids, LEASE_OVERRUN) if ids else {}
+    if counted:
+        log.warning("leases overrun", rows=len(counted))
+    return counted

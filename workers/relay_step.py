@@ -13,7 +13,6 @@ from celery import Celery, bootsteps
 from sqlalchemy import Connection, text
 
 from models import outbox
-from models.lifecycle import Policy
 from models.nodes import NodeRole
 from runtime import clock, database, heartbeat, logs, settings
 from workers.back_off import BackOff
@@ -106,8 +105,7 @@ class RelayStep(bootsteps.StartStopStep):
         self._presence.leave(connection)
 
     def _lead(self, connection: Connection) -> None:
-        configured = settings.current()
-        relay = Relay(self._bell, Policy.of(configured), configured.lease, configured.max_attempts)
+        relay = Relay(self._bell, settings.current().lease)
         outbox.read_along_indexes(connection)
         since, idle_polls = clock.now(), 0
         while not self._stopped.is_set():

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection, event
 from world import World
 
-from models import outbox, transition_requests
+from models import dead_letters, outbox, transition_requests
+from models.advance import Step
 from models.lifecycle import Actor, Status
 from models.transition_requests import Wish
 from runtime import database, settings
@@ -123,6 +124,17 @@ def test_an_order_that_cannot_even_fail_still_gets_its_dead_letter(world: World,
     world.work("orders.ship")
     assert world.sql("SELECT order_id FROM dead_letters")[0][0] == bad
     assert world.status(bad) is Status.PROCESSING
+
+
+def test_an_order_that_has_moved_on_does_not_fail_of_old_work(world: World) -> None:
+    """Its letter is there; what died was not the order's work any more."""
+    order = world.place(world.user(), {world.product().sku: 1}).id
+    [[late]] = world.sql("SELECT id FROM outbox")
+    assert world.move(Step(order, 1, Status.PENDING, Status.CONFIRMED))
+    with database.transaction() as connection:
+        dead_letters.bury(connection, [late], "x", None, world.policy)
+    assert world.status(order) is Status.CONFIRMED
+    assert [row.order_id for row in world.sql("SELECT order_id FROM dead_letters")] == [order]
 
 
 def test_a_transition_that_nobody_gets_to_is_refused(world: World, broken: str) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from world import World
 
+from models import outbox
 from models.lifecycle import Status
 from runtime import database
 from workers.app import app
@@ -55,7 +56,7 @@ class Bench:
         self.relay = self.leader(world)
 
     def leader(self, world: World) -> Relay:
-        return Relay(self.queue, world.policy, LEASE, max_attempts=8, monotonic=lambda: self.now)
+        return Relay(self.queue, LEASE, monotonic=lambda: self.now)
 
     def read_slow_clock(self) -> float:
         """Half a second later than when it was read last."""
@@ -201,7 +202,7 @@ def test_the_broker_never_holds_more_than_a_bounded_number_of_rows(world: World,
 
 
 def test_a_full_scan_that_takes_long_is_made_the_more_seldom(world: World, bench: Bench) -> None:
-    relay = Relay(bench.queue, world.policy, LEASE, max_attempts=8, monotonic=bench.read_slow_clock)
+    relay = Relay(bench.queue, LEASE, monotonic=bench.read_slow_clock)
     assert bench.turn(relay=relay) == 0
     orders(world, 1)
     world.sql("UPDATE outbox SET available_at = now() - interval '1 hour'")
@@ -232,3 +233,20 @@ def test_a_message_names_each_request_and_trace_of_its_rows_once(world: World, b
     [message] = bench.queue.messages
     assert message.request_ids == ("request-0", "request-1", "request-2")
     assert message.traceparents == ("trace",)
+
+
+def test_a_row_that_failed_between_two_looks_is_dispatched_again_after_its_back_off(bench: Bench, world: World) -> None:
+    """Found by a review on 25 November 2026. The relay saw that a row had failed by its not being due. It looks every
+    second, and the first back-off is a second, too: a row that failed right after one look was due again at the next,
+    passed for one in work, waited for its whole lease, and was charged for it. Now a lease is for one attempt."""
+    orders(world, 1)
+    assert bench.turn() == 1
+    [batch] = bench.queue.lose_everything()
+    with database.transaction() as connection:
+        assert outbox.postpone(connection, batch.ids, "it failed") == {batch.ids[0]: 1}
+    world.sql("UPDATE outbox SET available_at = now()")
+    assert bench.turn(after=1.05) == 1
+    [again] = bench.queue.lose_everything()
+    assert (again.ids, again.attempts) == (batch.ids, 1)
+    bench.turn(after=1.05)
+    assert world.sql("SELECT attempts, last_error FROM outbox")[0][:] == (1, "it failed")

@@ -36,7 +36,7 @@ def test_a_row_that_failed_waits_for_its_time_and_not_for_its_lease(world: World
     world.place(world.user(), {bowl.sku: 1})
     [row] = world.due()
     with database.transaction() as connection:
-        assert outbox.present(connection, [row.id]) == {row.id}
+        assert outbox.present(connection, [row.id]) == {row.id: 0}
         outbox.postpone(connection, [row.id], "tried")
     with database.transaction() as connection:
-        assert outbox.present(connection, [row.id]) == set()
+        assert outbox.present(connection, [row.id]) == {}

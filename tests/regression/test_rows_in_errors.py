@@ -7,18 +7,21 @@ the primary message of an error and forget the rest, before anybody can write it
 
 import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from world import World
 
+from api import acceptor
 from models import outbox
 from models.lifecycle import Status
 from models.outbox import Work
 from runtime import database, settings
 from runtime.database import Role
+from runtime.settings import Settings
 from workers.batches import task
 
 CANARY = "canary-4711@example.com"
@@ -51,14 +54,15 @@ def test_an_error_says_what_was_wrong_and_not_with_which_row(world: World, name:
     assert database.sqlstate(caught.value) is not None, "what programs look at is still there"
 
 
-def test_the_same_holds_for_the_api(world: World) -> None:
+@pytest.mark.parametrize("make", [lambda given: database.async_engine(given, Role.API), acceptor.hurried_engine])
+def test_the_same_holds_for_the_api(world: World, make: Callable[[Settings], AsyncEngine]) -> None:
     statement, expected = FAILING["JSON that is none"]
 
     def fail(connection: Connection) -> None:
         connection.execute(text(statement), {"canary": CANARY})
 
     async def ask() -> None:
-        engine = database.async_engine(settings.current(), Role.API)
+        engine = make(settings.current())
         try:
             async with engine.connect() as connection:
                 await connection.run_sync(fail)
