@@ -120,7 +120,7 @@ def test_the_way_back_drops_what_the_older_code_cannot_hold_and_nothing_else(emp
         connection.exec_driver_sql(SINCE_0006)
         with pytest.raises(sqlalchemy.exc.IntegrityError, match="contains null values"), connection.begin_nested():
             command.downgrade(configuration, "0005")
-        assert kept(connection) == (5, ["kept", "no task has this name", "kept"]), "a pending request is not thrown away"
+        assert kept(connection) == (5, ["kept", "no task has this name", "kept"]), "a pending one stays"
         connection.exec_driver_sql(SETTLED)
         command.downgrade(configuration, "0005")
         assert catalogue(connection) ^ before == set()
