@@ -237,6 +237,12 @@ class StaleVersion(Conflict):
     code = "stale_version"
 
 
+class AttemptsExhausted(Conflict):
+    """The pipeline tried this transition often enough and gave it up; ask again."""
+
+    code = "attempts_exhausted"
+
+
 class LetterResolved(Conflict):
     """This dead letter was resolved in another way; what was done stands."""
 

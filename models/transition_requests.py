@@ -23,8 +23,17 @@ KIND = "orders.transition"
 UNREASONED = errors.Flaw("/reason", "required", "This move needs a reason.")
 UNSHIPPABLE = errors.Flaw("/tracking_number", "required", "A shipment needs its tracking number.")
 UNTRACKED = errors.Flaw("/tracking_number", "not_for_this_move", "Only a shipment has a tracking number.")
-# By their code, in which a worker records them; whatever else it records is no legal move any more.
-REFUSALS = {kind.code: kind for kind in (errors.StaleVersion, errors.ReasonRequired, errors.TrackingNumberRequired)}
+# By their code, in which they are recorded: by a worker that came to the request, or by whoever buried its work. What
+# else a worker records (there is no such move any more, or too little stock) is told by what the order may do now.
+REFUSALS = {
+    kind.code: kind
+    for kind in (
+        errors.StaleVersion,
+        errors.ReasonRequired,
+        errors.TrackingNumberRequired,
+        errors.AttemptsExhausted,
+    )
+}
 
 
 class RequestState(StrEnum):
@@ -166,7 +175,7 @@ def get(connection: Connection, order_id: UUID, request_id: UUID) -> TransitionR
 
 
 def refusal(request: TransitionRequest, order: Order) -> errors.OrderPipelineError:
-    """Why a refused request was refused, in the words in which it would have been refused at once."""
+    """Why a refused request was refused, where it can be in the words in which it would have been refused at once."""
     if request.refusal in REFUSALS:
         return REFUSALS[request.refusal]()
     return errors.InvalidTransition(order.status, allowed_from(order.status, request.actor))

@@ -17,7 +17,7 @@ from models.invariants import INVARIANTS, Finding, Invariant, examine, in_one_sn
 from models.lifecycle import Policy
 from ops import which_system
 from ops.failures import LocalError
-from runtime import database, settings
+from runtime import database
 from runtime.settings import Settings
 
 RUNNING, CLEAN, VIOLATED = "[dim]…[/]", "[green]✓[/]", "[red]✗[/]"
@@ -30,14 +30,12 @@ def run(data: Path, names: Sequence[str], console: Console, *, as_json: bool) ->
         LocalError: there is no invariant of that name, or no system to examine.
     """
     chosen = _chosen(names)
-    environment = which_system.environment(data)
-    if environment is None:
-        raise LocalError("DATABASE_URL is not set, and nothing runs here: set it, or start everything with make up.")
+    configuration = which_system.configuration(data)
     findings = []
     shown = Console(quiet=True) if as_json else console
     with _table(shown) as table:
         tasks = {invariant.name: _row(table, invariant) for invariant in chosen}
-        for finding in examined(settings.read(environment), chosen):
+        for finding in examined(configuration, chosen):
             _fill(table, tasks[finding.invariant.name], finding)
             findings.append(finding)
     if as_json:

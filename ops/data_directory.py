@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ops.failures import LocalError
 
 DEFAULT = Path(".run")
+# How every command that has to do with it lets people name it.
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Where the engines, secrets and the log live.")]
 
 
 class InUse(LocalError):
@@ -55,7 +59,7 @@ def holder(directory: Path) -> int | None:
 
 
 def remember(directory: Path, running: dict[str, Any]) -> None:
-    """Note what runs, for `orders doctor`. It holds passwords: only the owner may read it."""
+    """Note what runs, for commands that look for it. It holds passwords: only the owner may read it."""
     path = directory / "up.json"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,13 +1,15 @@
 """`orders dead-letters`: what the API offers to staff, for somebody at a terminal of the machine, and for many at once.
 
-It acts with the API's database role and through the same verbs: it can do no more than the API, and what it queues is
-done by the workers.
+It acts on the configured system, or on what `orders up` runs in the data directory, with the API's database role and
+through the same verbs: it can do no more than the API, and what it queues is done by the workers.
 """
 
 import getpass
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,14 +18,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from models import dead_letter_desk, dead_letters
 from models.dead_letter_desk import Resolver
 from models.dead_letters import Filter, Letter, Resolution
 from models.errors import LetterResolved, OrderPipelineError
 from models.lifecycle import Policy
-from runtime import database, settings
+from ops import which_system
+from runtime import database
 from runtime.database import Role
 
 LETTERS_PER_PAGE = 500
@@ -33,6 +36,14 @@ MEANING = {
     Resolution.MOOT: "nothing is left to do",
     Resolution.DISCARDED: "it is put away, and its work will not be done",
 }
+
+
+@dataclass(frozen=True)
+class System:
+    """The system whose dead letters these are: its database, as the API may use it, and the rules it goes by."""
+
+    engine: Engine
+    policy: Policy
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,21 @@ class Outcome:
 Act = Callable[[Connection, int], Resolution | None]
 
 
+@contextmanager
+def reached(data: Path) -> Iterator[System]:
+    """The system to act on, for as long as the block lasts.
+
+    Raises:
+        LocalError: there is none.
+    """
+    configuration = which_system.configuration(data)
+    engine = database.engine(configuration, Role.API)
+    try:
+        yield System(engine, Policy.of(configuration))
+    finally:
+        engine.dispose()
+
+
 def myself() -> Resolver:
     """Whoever is logged in to this machine. In a container a user may have a number only."""
     try:
@@ -56,12 +82,12 @@ def myself() -> Resolver:
     return Resolver(f"cli:{name}")
 
 
-def found(narrowed: Filter, limit: int | None = None) -> list[Letter]:
+def found(system: System, narrowed: Filter, limit: int | None = None) -> list[Letter]:
     """The letters that match, the newest first; all of them, unless there is a limit."""
     letters: list[Letter] = []
     while limit is None or len(letters) < limit:
         wanted = LETTERS_PER_PAGE if limit is None else min(LETTERS_PER_PAGE, limit - len(letters))
-        with database.transaction(Role.API) as connection:
+        with system.engine.begin() as connection:
             page = dead_letters.page(connection, narrowed, letters[-1].id if letters else None, wanted)
         letters += page
         if len(page) < wanted:
@@ -69,14 +95,14 @@ def found(narrowed: Filter, limit: int | None = None) -> list[Letter]:
     return letters
 
 
-def get(letter_id: int) -> Letter:
-    with database.transaction(Role.API) as connection:
+def get(system: System, letter_id: int) -> Letter:
+    with system.engine.begin() as connection:
         return dead_letters.get(connection, letter_id)
 
 
-def replaying(reason: str | None, *, dry_run: bool) -> Act:
+def replaying(policy: Policy, reason: str | None, *, dry_run: bool) -> Act:
     """Replay one letter, or only say what that would do."""
-    policy, by = Policy.of(settings.current()), myself()
+    by = myself()
 
     def act(connection: Connection, letter_id: int) -> Resolution | None:
         if not dry_run:
@@ -101,15 +127,17 @@ def discarding(reason: str, *, dry_run: bool) -> Act:
     return act
 
 
-def resolve(ids: Sequence[int], act: Act, console: Console) -> list[Outcome]:
+def resolve(system: System, ids: Sequence[int], act: Act, console: Console) -> list[Outcome]:
     """Each letter in a transaction of its own: one that is refused stops no other. Many have a progress bar."""
     is_shown = console.is_terminal and len(ids) > 1
-    return [_one(letter_id, act) for letter_id in track(ids, "Dead letters", console=console, disable=not is_shown)]
+    return [
+        _one(system, letter_id, act) for letter_id in track(ids, "Dead letters", console=console, disable=not is_shown)
+    ]
 
 
-def _one(letter_id: int, act: Act) -> Outcome:
+def _one(system: System, letter_id: int, act: Act) -> Outcome:
     try:
-        with database.transaction(Role.API) as connection:
+        with system.engine.begin() as connection:
             return Outcome(letter_id, act(connection, letter_id), None)
     except OrderPipelineError as refusal:
         return Outcome(letter_id, None, str(refusal))

@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 
 from models.dead_letters import Filter, State
-from ops import dead_letters
-from ops.dead_letters import Act
+from ops import data_directory, dead_letters
+from ops.data_directory import Data
+from ops.dead_letters import Act, System
 from ops.failures import LocalError
 
 app = typer.Typer(help="Work that was tried often enough, and waits for a person.", no_args_is_help=True)
@@ -39,10 +40,12 @@ def list_command(
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     as_json: AsJson = False,
+    data: Data = data_directory.DEFAULT,
 ) -> None:
     """List dead letters, the newest first."""
     state = State.ALL if everything else State.OPEN
-    letters = dead_letters.found(Filter(state, kind, order, _in_utc(since)), limit)
+    with dead_letters.reached(data) as system:
+        letters = dead_letters.found(system, Filter(state, kind, order, _in_utc(since)), limit)
     if as_json:
         typer.echo(dead_letters.as_json([dead_letters.document(letter) for letter in letters]))
     else:
@@ -51,10 +54,14 @@ def list_command(
 
 @app.command("show")
 def show_command(
-    letter: Annotated[int, typer.Argument(metavar="ID", min=1, help="The letter's id.")], *, as_json: AsJson = False
+    letter: Annotated[int, typer.Argument(metavar="ID", min=1, help="The letter's id.")],
+    *,
+    as_json: AsJson = False,
+    data: Data = data_directory.DEFAULT,
 ) -> None:
     """Show one dead letter with all that is known about it, its traceback too."""
-    shown = dead_letters.get(letter)
+    with dead_letters.reached(data) as system:
+        shown = dead_letters.get(system, letter)
     if as_json:
         typer.echo(dead_letters.as_json(dead_letters.document(shown)))
     else:
@@ -72,14 +79,17 @@ def replay_command(
     reason: Annotated[str | None, typer.Option(help="Why; a failed order's next event repeats it.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    data: Data = data_directory.DEFAULT,
 ) -> None:
     """Have the work of dead letters done after all.
 
     A failed order is asked back to pending; other work is queued again if it still applies. A transition that somebody
     asked for was refused, and stays so. Replaying a letter again does nothing more. Exit code 1: one was refused.
     """
-    chosen = _chosen(ids, Filter(State.OPEN, kind, order, _in_utc(since)), all_matching=all_matching)
-    _resolve(chosen, dead_letters.replaying(reason, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
+    with dead_letters.reached(data) as system:
+        chosen = _chosen(system, ids, Filter(State.OPEN, kind, order, _in_utc(since)), all_matching=all_matching)
+        act = dead_letters.replaying(system.policy, reason, dry_run=dry_run)
+        _resolve(system, chosen, act, dry_run=dry_run, as_json=as_json)
 
 
 @app.command("discard")
@@ -93,15 +103,17 @@ def discard_command(
     all_matching: AllMatching = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    data: Data = data_directory.DEFAULT,
 ) -> None:
     """Put dead letters away, for a reason. Failed orders stay failed. Exit code 1: one was refused."""
     if not reason.strip():
         raise LocalError("a reason is needed; nothing was discarded.")
-    chosen = _chosen(ids, Filter(State.OPEN, kind, order, _in_utc(since)), all_matching=all_matching)
-    _resolve(chosen, dead_letters.discarding(reason, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
+    with dead_letters.reached(data) as system:
+        chosen = _chosen(system, ids, Filter(State.OPEN, kind, order, _in_utc(since)), all_matching=all_matching)
+        _resolve(system, chosen, dead_letters.discarding(reason, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
 
 
-def _chosen(ids: list[int] | None, narrowed: Filter, *, all_matching: bool) -> list[int]:
+def _chosen(system: System, ids: list[int] | None, narrowed: Filter, *, all_matching: bool) -> list[int]:
     """The letters to resolve, the oldest first: those that were named, or those that the filters leave.
 
     Raises:
@@ -111,11 +123,11 @@ def _chosen(ids: list[int] | None, narrowed: Filter, *, all_matching: bool) -> l
         raise LocalError("name the letters by their ids, or choose them with --all-matching (and filters).")
     if ids and narrowed != Filter():
         raise LocalError("filters go with --all-matching; without it, only the ids count.")
-    return sorted(set(ids)) if ids else [letter.id for letter in reversed(dead_letters.found(narrowed))]
+    return sorted(set(ids)) if ids else [letter.id for letter in reversed(dead_letters.found(system, narrowed))]
 
 
-def _resolve(chosen: list[int], act: Act, *, dry_run: bool, as_json: bool) -> None:
-    outcomes = dead_letters.resolve(chosen, act, Console(stderr=True))
+def _resolve(system: System, chosen: list[int], act: Act, *, dry_run: bool, as_json: bool) -> None:
+    outcomes = dead_letters.resolve(system, chosen, act, Console(stderr=True))
     raise typer.Exit(dead_letters.tell(outcomes, dry_run=dry_run, as_json=as_json))
 
 

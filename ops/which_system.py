@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ops import data_directory, local, secrets_file
+from ops.failures import LocalError
+from runtime import settings
+from runtime.settings import Settings
 
 
 def environment(data: Path, given: Mapping[str, str] = os.environ) -> Mapping[str, str] | None:
@@ -16,3 +19,16 @@ def environment(data: Path, given: Mapping[str, str] = os.environ) -> Mapping[st
         return None
     own = {"DATABASE_URL": running["database"], "BROKER_URL": running["broker"]}
     return {**local.DEFAULTS, "SECRET_KEY": secrets_file.load(data / "secrets.json").secret_key, **given, **own}
+
+
+def configuration(data: Path) -> Settings:
+    """The settings of that system, for a command that cannot do without one.
+
+    Raises:
+        LocalError: there is no system to speak to.
+        SettingsError: DATABASE_URL is set, and another setting is missing or refused.
+    """
+    found = environment(data)
+    if found is None:
+        raise LocalError("DATABASE_URL is not set, and nothing runs here: set it, or start everything with make up.")
+    return settings.read(found)

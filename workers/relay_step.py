@@ -16,6 +16,7 @@ from models import outbox
 from models.nodes import NodeRole
 from runtime import clock, database, heartbeat, logs, settings
 from workers.back_off import BackOff
+from workers.backlog_count import BacklogCount
 from workers.bell import CeleryBell
 from workers.presence import Presence
 from workers.relay import BATCH_MAX, BrokerUnreachable, Relay
@@ -59,6 +60,7 @@ class RelayStep(bootsteps.StartStopStep):
         self._stopped = threading.Event()
         self._bell = CeleryBell(parent.app)
         self._back_off = BackOff(TROUBLE_SECONDS_MIN, TROUBLE_SECONDS_MAX)
+        self._backlog = BacklogCount()
         self._presence = Presence(str(parent.hostname), NodeRole.RELAY)
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -100,7 +102,9 @@ class RelayStep(bootsteps.StartStopStep):
                     # A pooled connection outlives this loop; the lock must not.
                     connection.invalidate()
                 return
-            self._report(connection)
+            # What waits is counted by the one that leads.
+            if self._presence.is_due:
+                self._presence.report(connection)
             self._pause(STANDBY_POLL_SECONDS)
         self._presence.leave(connection)
 
@@ -117,20 +121,13 @@ class RelayStep(bootsteps.StartStopStep):
             self._pause(pause_after(dispatched) if idle_polls < IDLE_AFTER_POLLS else IDLE_POLL_SECONDS)
         self._presence.leave(connection)
 
-    def _report(
-        self, connection: Connection, since: datetime | None = None, counts: Mapping[str, object] | None = None
-    ) -> None:
+    def _report(self, connection: Connection, since: datetime, counts: Mapping[str, object]) -> None:
         """Every few seconds, say for `celery inspect relay` and in `nodes` what there is to say."""
         if not self._presence.is_due:
             return
-        waiting = outbox.backlog(connection)
-        facts = {
-            "depth": sum(each.depth for each in waiting),
-            "lag_seconds": round(max((each.lag_seconds for each in waiting), default=0.0), 3),
-            **(counts or {}),
-        }
+        facts = {**self._backlog.facts(connection), **counts}
         self._presence.report(connection, since, facts)
-        self.facts = {"leads": since is not None, "since": since and since.isoformat(), **facts}
+        self.facts = {"leads": True, "since": since.isoformat(), **facts}
 
     def _pause(self, seconds: float) -> None:
         heartbeat.beat()

@@ -23,6 +23,7 @@ MAY_REFUSE = (
     errors.StaleVersion,
     errors.ReasonRequired,
     errors.TrackingNumberRequired,
+    errors.AttemptsExhausted,
 )
 
 
@@ -46,7 +47,10 @@ async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch)
 async def request_transition(
     caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
 ) -> Response:
-    """Ask for a transition. With `Prefer: wait=N` the answer comes when it was applied (200) or refused (409, 412)."""
+    """Ask for a transition.
+
+    With `Prefer: wait=N` the answer comes when it was applied (200) or refused (409, 412 or 422).
+    """
     order, request = await services.database.run(transition_requests.ask, order_id, visible_to(caller), wish)
     if request is None:  # It is there already.
         return _json(OrderView.of(order), 200, {"ETag": etag(order.version)})

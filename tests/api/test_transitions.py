@@ -7,10 +7,12 @@ import httpx2
 import pytest
 from api_client import ORDERS, Client, Shop, assert_problem
 
+from models import dead_letters
 from models.advance import Step
 from models.identifiers import uuid7
 from models.lifecycle import BY_ENDS, MOVES, Actor, Status, allowed_from
 from models.permissions import Role
+from runtime import database
 
 WISH_MEMBERS = {
     "id",
@@ -156,6 +158,21 @@ def test_who_waits_and_is_refused_hears_it_as_if_at_once(shop: Shop, as_customer
             shop.world.work(kind)
         problem = assert_problem(waiting.result(), 409, "invalid_transition")
     assert (problem["current"], problem["allowed"]) == (Status.PROCESSING, [])
+
+
+def test_who_waits_hears_that_the_pipeline_gave_up(shop: Shop, as_staff: Client) -> None:
+    """And not that a failed order cannot become pending, with pending named among what it can become."""
+    path = placed_in(shop, as_staff, Status.FAILED)
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(as_staff.ask, path, Status.PENDING, {"Prefer": "wait=20"}, reason="mended")
+        while not shop.world.sql("SELECT 1 FROM transition_requests"):
+            time.sleep(0.01)
+        with database.transaction() as connection:
+            rows = [row.id for row in shop.world.due() if row.kind == "orders.transition"]
+            dead_letters.bury(connection, rows, "no way", None, shop.world.policy)
+        problem = assert_problem(waiting.result(), 409, "attempts_exhausted")
+    assert "allowed" not in problem
+    assert as_staff.ask(path, Status.PENDING, reason="mended").status_code == 202, "it may be asked for again"
 
 
 @pytest.mark.parametrize("tags", ['"v9", "v1"', "*", 'W/"v1"'])

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from running_system import RunningSystem, bare_environment, eventually, running
 
-from ops import ports, secrets_file
+from ops import ports
 
 pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
 
@@ -36,15 +36,9 @@ def place(client: Any) -> dict[str, Any]:
 
 
 def dead_letters(system: RunningSystem, *arguments: str) -> list[Any]:
-    """`orders dead-letters … --json`, in the environment of a process of the system."""
-    environment = bare_environment(
-        ENVIRONMENT="local",
-        SECRET_KEY=secrets_file.load(system.data / "secrets.json").secret_key,
-        DATABASE_URL=system.summary["database"],
-        BROKER_URL=system.summary["broker"],
-    )
-    command = [sys.executable, "-m", "ops", "dead-letters", *arguments, "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    """`orders dead-letters … --json`, as somebody types it beside the running system, with no settings."""
+    command = [sys.executable, "-m", "ops", "dead-letters", *arguments, "--json", "--data", str(system.data)]
+    done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     told: list[Any] = json.loads(done.stdout)
     return told

@@ -86,7 +86,9 @@ def test_a_relay_answers_celery_inspect(world: World, nodes: Pipeline) -> None:
     assert told["lag_seconds"] == 0, "what is not due yet is not late"
     assert told["since"].startswith("20")
     [other] = {relay.name for relay in relays} - {first.name}
-    assert inspect(nodes)[f"{other}@test"]["leads"] is False
+    assert inspect(nodes)[f"{other}@test"] == {"leads": False}
+    [[said_by_standby]] = world.sql("SELECT facts FROM nodes WHERE name = :name", name=f"{other}@test")
+    assert said_by_standby == {}, "it is there, and leaves the counting to the leader"
     assert inspect(nodes)["worker@test"] == {"error": "this node is no relay"}
 
 

@@ -18,7 +18,7 @@ from world import World
 
 from models import dead_letters, outbox
 from models.lifecycle import Status
-from ops import cli
+from ops import cli, data_directory, secrets_file
 from ops import dead_letters as ops_dead_letters
 from runtime import database
 
@@ -152,7 +152,9 @@ def test_more_letters_than_a_page_are_all_found(world: World) -> None:
 def test_many_letters_have_a_progress_bar_on_a_terminal_and_one_has_none(bury: Bury) -> None:
     for ids, is_shown in (([bury("a")], False), ([bury("b"), bury("c")], True)):
         terminal = Console(file=io.StringIO(), force_terminal=True)
-        ops_dead_letters.resolve(ids, ops_dead_letters.replaying(None, dry_run=False), terminal)
+        with ops_dead_letters.reached(data_directory.DEFAULT) as system:
+            act = ops_dead_letters.replaying(system.policy, None, dry_run=False)
+            ops_dead_letters.resolve(system, ids, act, terminal)
         assert ("100%" in terminal.file.getvalue()) is is_shown  # type: ignore[attr-defined]
 
 
@@ -188,6 +190,27 @@ def test_without_a_database_there_is_one_paragraph() -> None:
     done = run(["dead-letters", "ls"], DATABASE_URL="postgresql://localhost:1/orders")
     assert done.returncode == 1
     assert done.stderr.startswith("orders: the database cannot be reached")
+
+
+def test_without_a_system_it_says_what_to_do(tmp_path: Path) -> None:
+    for arguments in (["ls"], ["show", "7"], ["replay", "7"], ["discard", "7", "--reason", "x"]):
+        command = [sys.executable, "-m", "ops", "dead-letters", *arguments, "--data", str(tmp_path)]
+        bare = {"PATH": os.environ["PATH"]}
+        done = subprocess.run(command, env=bare, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, arguments
+        assert done.stderr.startswith("orders: DATABASE_URL is not set, and nothing runs here"), arguments
+
+
+def test_it_finds_what_orders_up_runs_in_the_data_directory(world: World, failed: int, tmp_path: Path) -> None:
+    """Noted there as `orders up` notes it, which holds the directory for as long as it runs."""
+    command = [sys.executable, "-m", "ops", "dead-letters", "replay", str(failed), "--data", str(tmp_path)]
+    bare = {"PATH": os.environ["PATH"]}
+    with data_directory.held(tmp_path):
+        secrets_file.load(tmp_path / "secrets.json")
+        own = {"database": os.environ["DATABASE_URL"], "broker": os.environ["BROKER_URL"]}
+        data_directory.remember(tmp_path, own)
+        done = subprocess.run(command, env=bare, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, how(world, failed)) == (0, "retried"), done.stderr
 
 
 def documented() -> list[str]:

@@ -23,7 +23,12 @@ COMMENT ON COLUMN transition_requests.requested_by IS 'null: somebody at the com
 GRANT UPDATE (resolved_at, resolved_because, resolved_by, resolved_how) ON dead_letters TO orders_api;
 """
 
+# What the code of before cannot hold goes first. To it every request is somebody's, so those that were asked for at the
+# command line are deleted, once they are settled; one that is pending is a promise, and stops the way back (the column
+# contains null values) until a worker has settled it. And it would take a message's letter for that of an outbox row.
 BACK = """
+DELETE FROM transition_requests WHERE requested_by IS NULL AND state <> 'pending';
+DELETE FROM dead_letters WHERE origin = 'message';
 REVOKE UPDATE (resolved_at, resolved_because, resolved_by, resolved_how) ON dead_letters FROM orders_api;
 COMMENT ON COLUMN transition_requests.requested_by IS NULL;
 ALTER TABLE transition_requests ALTER COLUMN requested_by SET NOT NULL;
