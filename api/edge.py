@@ -63,7 +63,9 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._began = time.perf_counter()
-        self._request_id = context.begin(_first(scope["headers"], b"x-request-id"))
+        self._request_id = context.begin(
+            _first(scope["headers"], b"x-request-id"), _first(scope["headers"], b"traceparent")
+        )
         self._body_bytes_left = AUTH_BODY_BYTES_MAX if scope["path"].startswith(AUTH_PREFIX) else BODY_BYTES_MAX
         self._status: int | None = None
         logs.clear()

@@ -52,6 +52,7 @@ class Request:
     client_reference: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def claim(self) -> Claim:
@@ -326,6 +327,7 @@ def _document(draft: _Draft, terms: Terms) -> dict[str, object]:
         "placed_on": order.placed_on,
         "stays": terms.policy.deadline(Status.PENDING),
         "request_id": request.request_id,
+        "traceparent": request.traceparent,
         "follow_up": follow_up.kind if follow_up else None,
         "follow_up_in": follow_up.delay if follow_up else None,
         "lines": [

@@ -145,15 +145,15 @@ _DUE_OF_KIND = text("SELECT id FROM outbox WHERE id = ANY(:ids) AND kind = :kind
 # Looked for first, because ON CONFLICT would wait for a worker that is just doing, and so deleting, the last tick.
 _PUT = text(
     """
-    INSERT INTO outbox (kind, order_id, expected_version, request_id)
-    SELECT :kind, :order_id, :expected_version, :request_id
+    INSERT INTO outbox (kind, order_id, expected_version, request_id, traceparent)
+    SELECT :kind, :order_id, :expected_version, :request_id, :traceparent
     WHERE :order_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM outbox WHERE kind = :kind AND order_id IS NULL)
     ON CONFLICT (kind) WHERE order_id IS NULL DO NOTHING
     """
 ).bindparams(
     bindparam("order_id", type_=Uuid),
     bindparam("expected_version", type_=Integer),
-    *(bindparam(name, type_=Text) for name in ("kind", "request_id")),
+    *(bindparam(name, type_=Text) for name in ("kind", "request_id", "traceparent")),
 )
 
 
@@ -163,9 +163,16 @@ def put(
     order_id: UUID | None = None,
     expected_version: int | None = None,
     request_id: str | None = None,
+    traceparent: str | None = None,
 ) -> bool:
     """Ask for work. False where the same work of the timetable is waiting already."""
-    values = {"kind": kind, "order_id": order_id, "expected_version": expected_version, "request_id": request_id}
+    values = {
+        "kind": kind,
+        "order_id": order_id,
+        "expected_version": expected_version,
+        "request_id": request_id,
+        "traceparent": traceparent,
+    }
     return connection.execute(_PUT, values).rowcount == 1
 
 

@@ -26,7 +26,7 @@ _PLACE = text(
             user_id uuid, key text, fingerprint text, answer_status int, answer_body text,
             order_id uuid, number text, actor text, currency text, total_minor bigint, client_reference text,
             metadata jsonb, placed_at timestamptz, placed_on date, stays interval, request_id text,
-            follow_up text, follow_up_in interval, lines jsonb)
+            traceparent text, follow_up text, follow_up_in interval, lines jsonb)
     ), prices AS (
         SELECT NOT EXISTS (
             SELECT FROM jsonb_to_recordset(CAST(:prices AS jsonb)) AS remembered(
@@ -74,8 +74,8 @@ _PLACE = text(
         SELECT id, 1, :pending, actor, request_id, total_minor, currency, user_id, placed_on
         FROM placed JOIN asked ON asked.order_id = placed.id
     ), queued AS (
-        INSERT INTO outbox (kind, order_id, expected_version, request_id, available_at)
-        SELECT follow_up, id, 1, request_id, now() + follow_up_in
+        INSERT INTO outbox (kind, order_id, expected_version, request_id, traceparent, available_at)
+        SELECT follow_up, id, 1, request_id, traceparent, now() + follow_up_in
         FROM placed JOIN asked ON asked.order_id = placed.id WHERE follow_up IS NOT NULL
     )
     SELECT user_id, key, prices.hold, known.fingerprint, known.status, known.body, known.order_id

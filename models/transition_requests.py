@@ -109,6 +109,7 @@ class Wish:
     tracking_number: str | None = None
     expected_versions: frozenset[int] | None = None
     request_id: str | None = None
+    traceparent: str | None = None
 
     def expects(self, version: int) -> bool:
         return self.expected_versions is None or version in self.expected_versions
@@ -160,7 +161,7 @@ def ask(
         "request_id": wish.request_id,
     }
     row = connection.execute(insert(transition_requests).values(values).returning(transition_requests)).one()
-    outbox.put(connection, KIND, order.id, order.version, wish.request_id)
+    outbox.put(connection, KIND, order.id, order.version, wish.request_id, wish.traceparent)
     return order, TransitionRequest.of(row)
 
 

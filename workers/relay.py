@@ -23,7 +23,7 @@ log = logs.get(__name__)
 
 BATCH_MAX = 100
 # Bounds what the broker holds, and what a new leader has to dispatch again.
-IN_FLIGHT_MAX = 10_000
+IN_FLIGHT_MAX = 4_000
 SETTLE_SECONDS = 1.0
 SETTLE_SECONDS_WHEN_FULL = 0.1
 # What was committed this long after its transaction began is found by the quick scan; what took longer, by a full one.

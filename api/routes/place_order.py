@@ -65,6 +65,7 @@ def request_of(form: OrderForm, caller: Caller, key: str, fingerprint: bytes) ->
         client_reference=form.client_reference,
         metadata=form.metadata,
         request_id=context.request_id(),
+        traceparent=context.traceparent(),
     )
 
 

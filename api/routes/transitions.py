@@ -36,6 +36,7 @@ async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch)
         tracking_number=form.tracking_number,
         expected_versions=expected_versions,
         request_id=context.request_id(),
+        traceparent=context.traceparent(),
     )
 
 

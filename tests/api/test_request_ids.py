@@ -1,7 +1,7 @@
 """Every answer carries a request id, the client's own if it is well formed, and the security headers."""
 
 import pytest
-from api_client import ORDERS, Client, repeated
+from api_client import ORDERS, Client, Shop, repeated
 
 EVERY_KIND_OF_ANSWER = [
     ("GET", "/health/liveness", 200),
@@ -38,6 +38,34 @@ def test_a_well_formed_id_of_the_client_is_kept(anonymous: Client, offered: str,
 def test_any_other_id_is_replaced(anonymous: Client, offered: str | bytes) -> None:
     response = anonymous.get("/nowhere", headers=repeated("X-Request-ID", offered))
     assert response.headers["X-Request-ID"].startswith("req_")
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("offered", "kept"),
+    [
+        (TRACE, TRACE),
+        (TRACE.upper(), None),
+        (TRACE.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32), None),
+        (TRACE.replace("00f067aa0ba902b7", "0" * 16), None),
+        (f"{TRACE}-more", None),
+        ("01" + TRACE[2:], None),
+        ("", None),
+    ],
+)
+def test_work_takes_along_the_trace_of_who_asked_for_it(
+    shop: Shop, as_customer: Client, offered: str, kept: str | None
+) -> None:
+    headers = {"traceparent": offered}
+    body = {"items": [{"sku": "BOWL", "quantity": 1}]}
+    placed = as_customer.post(ORDERS, json=body, headers=headers | {"Idempotency-Key": "k"})
+    as_customer.ask(placed.headers["Location"], "cancelled", headers)
+    assert shop.world.sql("SELECT kind, traceparent FROM outbox ORDER BY kind") == [
+        ("orders.confirm", kept),
+        ("orders.transition", kept),
+    ]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND_OF_ANSWER)
