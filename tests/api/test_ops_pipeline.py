@@ -130,3 +130,14 @@ def test_customers_and_analysts_see_nothing_of_it(
 
 def test_an_unknown_parameter_is_refused(as_staff: Client) -> None:
     assert_problem(as_staff.get(f"{PIPELINE}?verbose=1"), 400, "unknown_query_parameter")
+
+
+def test_what_the_timetable_has_long_not_got_is_named(shop: Shop, as_staff: Client) -> None:
+    shop.world.sql(
+        "INSERT INTO schedule_state (entry, period, last_success_at) VALUES"
+        " ('upkeep.redispatch', interval '1 minute', now() - interval '4 minutes'),"
+        " ('orders.expire', interval '30 seconds', now() - interval '31 seconds')"
+    )
+    seen = look(as_staff)
+    assert (seen["status"], seen["problems"]) == ("degraded", ["timetable_overdue"])
+    assert seen["overdue"] == ["upkeep.redispatch"]
