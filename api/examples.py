@@ -10,11 +10,11 @@ from api import exports, problems, sheets
 from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
 from api.letter_views import DeadLetterDetailView, DeadLetterView
 from api.ops_views import (
+    AttendanceView,
     BacklogView,
     LeaderView,
     OutboxView,
     PipelineView,
-    PresenceView,
     RollupsView,
     WorkersView,
 )
@@ -72,9 +72,9 @@ _PIPELINE = PipelineView(
             BacklogView(kind="orders.ship", depth=4, due=0, lag_seconds=0),
         ],
     ),
-    relay=PresenceView(alive=2, leader=LeaderView(name="relay@shop-1", since=AS_OF, beat_age_seconds=1.204)),
+    relay=AttendanceView(alive=2, leader=LeaderView(name="relay@shop-1", since=AS_OF, beat_age_seconds=1.204)),
     workers=WorkersView(alive=3),
-    beat=PresenceView(alive=2, leader=LeaderView(name="beat-7@shop-2", since=AS_OF, beat_age_seconds=0.731)),
+    beat=AttendanceView(alive=2, leader=LeaderView(name="beat-7@shop-2", since=AS_OF, beat_age_seconds=0.731)),
     rollups=RollupsView(as_of=AS_OF, lag_seconds=0.42),
     stuck_orders=0,
     dead_letters=1,

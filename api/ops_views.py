@@ -41,13 +41,13 @@ class LeaderView(View):
         return cls(name=leader.name, since=leader.since, beat_age_seconds=round(leader.beat_age_seconds, 3))
 
 
-class PresenceView(View):
+class AttendanceView(View):
     alive: Annotated[int, Field(description="how many were heard of in the last 15 s")]
     leader: LeaderView | None
 
     @classmethod
-    def of(cls, presence: pipeline.Presence) -> Self:
-        return cls(alive=presence.alive, leader=LeaderView.of(presence.leader) if presence.leader else None)
+    def of(cls, attendance: pipeline.Attendance) -> Self:
+        return cls(alive=attendance.alive, leader=LeaderView.of(attendance.leader) if attendance.leader else None)
 
 
 class WorkersView(View):
@@ -63,9 +63,9 @@ class PipelineView(View):
     status: Annotated[Literal["ok", "degraded"], Field(description="degraded: somebody should look at the problems")]
     problems: Sequence[PipelineProblem]
     outbox: OutboxView
-    relay: PresenceView
+    relay: AttendanceView
     workers: WorkersView
-    beat: PresenceView
+    beat: AttendanceView
     rollups: RollupsView
     stuck_orders: Count
     dead_letters: Annotated[int, Field(description="those that nobody has resolved yet")]
@@ -81,9 +81,9 @@ class PipelineView(View):
                 lag_seconds=round(seen.lag_seconds, 3),
                 kinds=[BacklogView.of(each) for each in seen.outbox],
             ),
-            relay=PresenceView.of(seen.relay),
+            relay=AttendanceView.of(seen.relay),
             workers=WorkersView(alive=seen.workers.alive),
-            beat=PresenceView.of(seen.beat),
+            beat=AttendanceView.of(seen.beat),
             rollups=RollupsView(as_of=seen.rollups_as_of, lag_seconds=round(seen.rollup_lag_seconds, 3)),
             stuck_orders=seen.stuck_orders,
             dead_letters=seen.dead_letters,

@@ -42,7 +42,7 @@ class Leader:
 
 
 @dataclass(frozen=True)
-class Presence:
+class Attendance:
     """Who of a role was heard of lately, and who of them leads (of workers, nobody)."""
 
     alive: int
@@ -55,9 +55,9 @@ class Pipeline:
     """Counts end at `COUNTED_MAX`."""
 
     outbox: Sequence[Backlog]
-    relay: Presence
-    workers: Presence
-    beat: Presence
+    relay: Attendance
+    workers: Attendance
+    beat: Attendance
     rollups_as_of: datetime
     rollup_lag_seconds: float
     stuck_orders: int
@@ -131,9 +131,9 @@ def look(connection: Connection) -> Pipeline:
     )
 
 
-def _present(connection: Connection) -> dict[NodeRole, Presence]:
-    present = {role: Presence(0, None, None) for role in NodeRole}
+def _present(connection: Connection) -> dict[NodeRole, Attendance]:
+    present = {role: Attendance(0, None, None) for role in NodeRole}
     for row in connection.execute(_PRESENT, {"silent": SILENT}):
         leader = Leader(row.name, row.leads_since, row.age) if row.leads_since is not None else None
-        present[NodeRole(row.role)] = Presence(row.alive, leader, row.broker_reachable)
+        present[NodeRole(row.role)] = Attendance(row.alive, leader, row.broker_reachable)
     return present
