@@ -96,8 +96,9 @@ def engine(settings: Settings, role: Role) -> Engine:
 
 
 def async_engine(settings: Settings, role: Role) -> AsyncEngine:
-    """For requests. Each of them is after few rows, along an index."""
-    return _async(settings, _connect_arguments(settings, role, **ALONG_INDEXES), _pool(settings))
+    """For requests. Each of them is after few rows, along an index, and is spared connections that have died."""
+    pool = _pool(settings) | {"pool_pre_ping": True}
+    return _async(settings, _connect_arguments(settings, role, **ALONG_INDEXES), pool)
 
 
 def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
