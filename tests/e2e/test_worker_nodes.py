@@ -29,7 +29,7 @@ def place_apart(world: World, count: int) -> None:
 
 def stop(node: Node) -> None:
     """As every supervisor does it: asked first, and killed when it does not go. Celery's shutdown has been seen to wait
-    for a child of its for ever, once in some ten runs of this; what must hold is that nothing is lost by that either."""
+    for one of its children for ever; what must hold is that nothing is lost by that either."""
     node.child.ask_to_stop()
     try:
         eventually(lambda: not node.is_alive, f"the end of {node.name}", SHUTDOWN_SECONDS)
