@@ -141,13 +141,16 @@ async def _last_event_id(
 
 
 async def _wait(
+    request: Request,
     prefer: Annotated[
         str | None, Header(alias="Prefer", description="`wait=N`: wait up to N seconds, at most 30 (RFC 7240)")
     ] = None,
 ) -> float:
     """How long the caller would like us to wait, in seconds (RFC 7240, section 4.3)."""
     match = WAIT.search(prefer) if prefer else None
-    return float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    seconds = float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    request.app.state.budgets.extend(seconds)
+    return seconds
 
 
 SkuInPath = Annotated[str, Depends(_sku)]

@@ -21,8 +21,12 @@ Refusal = type[errors.OrderPipelineError]
 EVERYWHERE: Sequence[Refusal] = (
     errors.UnreadableRequest,
     errors.UnknownQueryParameter,
+    errors.TooSlow,
+    errors.TargetTooLong,
+    errors.HeadersTooLarge,
     errors.OrderPipelineError,
     errors.Unavailable,
+    errors.TookTooLong,
 )
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)
 WITH_BODY: Sequence[Refusal] = (

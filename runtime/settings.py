@@ -4,6 +4,7 @@ Every setting has the name of its environment variable in lower case. The defaul
 refuses unsafe values; `orders up` chooses `local` for the processes it starts.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
+ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
 
 
@@ -75,8 +77,19 @@ def _as_networks(listed: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ..
     return networks
 
 
+def _as_origins(listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers spell them (RFC 6454, section 6.2): compared letter by letter."""
+    if any(not ORIGIN.fullmatch(each) for each in listed):
+        raise ValueError("expected exact origins such as https://shop.example, separated by commas; there is no *")
+    return listed
+
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
+Origins = tuple[str, ...]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
+# What bounds others has a bound itself.
+Timeout = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(minutes=5))]
+Life = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(days=1))]
 
 
 class Settings(BaseSettings):
@@ -114,6 +127,15 @@ class Settings(BaseSettings):
     argon2_time_cost: Annotated[int, Field(ge=2)] = 2
 
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
+    cors_origins: Annotated[Origins, NoDecode, AfterValidator(_as_origins), BeforeValidator(_split)] = ()
+    hsts: bool = False
+
+    headers_timeout: Timeout = timedelta(seconds=10)
+    request_timeout: Timeout = timedelta(seconds=30)
+    answer_timeout: Timeout = timedelta(seconds=10)
+    stall_timeout: Timeout = timedelta(seconds=30)
+    stream_life: Life = timedelta(minutes=15)
+    export_life: Life = timedelta(hours=1)
 
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8

@@ -87,7 +87,7 @@ async def list_orders(
     media_type = exports.wanted(",".join(request.headers.getlist("accept")))
     if media_type != exports.JSON:
         _refuse_limit(request)
-        return await exports.stream(media_type, read)
+        return await exports.stream(media_type, read, services.settings.export_life)
     found = await services.database.run(order_list.page, narrowed, after, limit + 1, newest_first)
     page, following = paging.cut(found, limit, lambda order: cursors.write(order.placed_at.isoformat(), str(order.id)))
     paging.link_next(request, response, following)

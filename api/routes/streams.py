@@ -1,5 +1,6 @@
 """Server-sent events (WHATWG HTML, section 9.2): an order's life as it happens."""
 
+import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from uuid import UUID
@@ -36,7 +37,10 @@ RETRY_MILLISECONDS = 1000
     },
 )
 async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
-    """Every event of an order, those that happened first; ends when the order has reached a final status."""
+    """Every event of an order, those that happened first; ends when the order has reached a final status.
+
+    It also ends after a while (15 minutes, unless configured otherwise): reconnect with `Last-Event-ID`.
+    """
     # Asked here, before the answer begins: a refusal can still be a refusal.
     happened = await services.database.run(orders.events_of, order_id, visible_to(caller))
     if _is_over(happened) and happened[-1].version <= last:
@@ -45,17 +49,19 @@ async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, l
 
 
 async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
+    ends_at = time.monotonic() + services.settings.stream_life.total_seconds()
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
-    while not shutdown.has_begun():
+    # A client that wants to go on connects again, with the last id it has seen and a token that holds.
+    while not shutdown.has_begun() and (left := ends_at - time.monotonic()) > 0:
         for event in happened:
             if event.version > seen:
                 yield _spell(event)
         seen = max(seen, happened[-1].version)
         if _is_over(happened):
             return
-        if await services.watch.change(order_id, seen, KEEP_ALIVE_SECONDS) == seen:
+        if await services.watch.change(order_id, seen, min(KEEP_ALIVE_SECONDS, left)) == seen:
             yield ": still here\n\n"
         happened = await services.database.run(orders.events_of, order_id, None)
 
