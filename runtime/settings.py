@@ -10,15 +10,18 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from runtime import production, secret_files
+
 SECRET_BYTES_MIN = 32
 ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
-EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
+OFF = ("", "0", "false", "no", "off")
 
 
 class Environment(StrEnum):
@@ -67,6 +70,11 @@ def _split(listed: object) -> object:
     return tuple(each.strip() for each in listed.split(",") if each.strip())
 
 
+def _is_on(value: object) -> bool:
+    """Whatever is not plainly off is on: nobody may turn something on by a spelling we do not know."""
+    return str(value).strip().lower() not in OFF
+
+
 def _as_networks(listed: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         networks = tuple(ip_network(each) for each in listed)
@@ -102,6 +110,11 @@ class Settings(BaseSettings):
     database_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")]
     broker_url: Annotated[SecretStr, _has_scheme("redis", "rediss")]
     secret_key: SecretStr
+    database_url_file: Path | None = None
+    broker_url_file: Path | None = None
+    secret_key_file: Path | None = None
+    private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    debug: Annotated[bool, BeforeValidator(_is_on)] = False
 
     confirmation: Confirmation = Confirmation.AUTOMATIC
     pending_ttl: Duration = timedelta(hours=24)
@@ -140,13 +153,28 @@ class Settings(BaseSettings):
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return secret_files.read_all(given, strictly=given.get("environment") != Environment.LOCAL)
+
     @model_validator(mode="after")
     def _safe(self) -> Self:
         secret = self.secret_key.get_secret_value()
+        complaints = []
         if len(secret.encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
-        if self.environment is Environment.PRODUCTION and secret.lower().startswith(EXAMPLE_SECRETS):
-            raise ValueError("SECRET_KEY is an example; generate one with: openssl rand -hex 32")
+            complaints.append(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
+        if self.environment is Environment.PRODUCTION:
+            complaints += production.complaints(
+                secret,
+                self.database_url.get_secret_value(),
+                self.broker_url.get_secret_value(),
+                self.private_hosts,
+                self.log_level,
+                debug=self.debug,
+            )
+        if complaints:
+            raise ValueError("\n".join(complaints))
         return self
 
     @property
