@@ -11,6 +11,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -97,7 +98,7 @@ class Protocol(HttpToolsProtocol):
                 self._wire.close()
             if self._is_deaf or self._wire.is_closing():
                 return
-        super().data_received(data)
+        self._feed(data)
         if not self._is_in_head():
             self._head_bytes = 0
             return
@@ -105,6 +106,18 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes += len(data) if self._head_bytes else 1
         if self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(errors.HeadersTooLarge() if self.headers else errors.TargetTooLong())
+
+    def _feed(self, data: bytes) -> None:
+        """What uvicorn does, but what comes behind a request that asks for another protocol is not lost."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as unwanted:
+                data = data[unwanted.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse_the_unreadable()
+                data = b""
 
     def on_response_complete(self) -> None:
         """What uvicorn does, but without a timer for every answer: `look` notices a connection that is idle."""
@@ -119,8 +132,10 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
         self._untaken_bytes = 0  # It reads: what it leaves from now on is measured anew.
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(errors.UnreadableRequest())
+    def _refuse_the_unreadable(self) -> None:
+        # The parser cannot take a target apart that is longer than 64 KiB.
+        is_too_long = self._is_in_head() and len(self.url) > TARGET_BYTES_MAX
+        self._refuse(errors.TargetTooLong() if is_too_long else errors.UnreadableRequest())
 
     def finish(self) -> None:
         """Close the connection; if the client is still sending, as soon as it has had a chance to read its answer."""

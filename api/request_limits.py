@@ -17,6 +17,7 @@ DIGITS_MAX = 9
 FIELDS_MAX = 64
 FIELD_BYTES_MAX = 16 * 1024
 TARGET_BYTES_MAX = 4 * 1024
+VERSIONS = ("1.1", "1.0")
 # Of two of these, one proxy or library believes the first and another the last.
 ONCE = (b"host", b"authorization")
 
@@ -37,7 +38,10 @@ def check(scope: Scope, fields: Sequence[tuple[bytes, bytes]], headers: Mapping[
         raise errors.TargetTooLong
     if len(fields) > FIELDS_MAX or sum(map(len, chain.from_iterable(fields))) > FIELD_BYTES_MAX:
         raise errors.HeadersTooLarge
-    if b"host" not in headers and scope["http_version"] == "1.1":  # Probes of old load balancers speak 1.0.
+    # Probes of old load balancers speak HTTP/1.0, which needs no Host; what names no version at all is not HTTP to us.
+    if b"host" not in headers and scope["http_version"] != "1.0":
+        raise errors.UnreadableRequest
+    if scope["http_version"] not in VERSIONS:
         raise errors.UnreadableRequest
     if len(headers) < len(fields) and any(_count(fields, name) > 1 for name in ONCE):
         raise errors.UnreadableRequest

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -56,12 +57,20 @@ def running(directory: Path, settings: Mapping[str, str]) -> Iterator[ApiProcess
         child = Child(Process("api", arguments, environment), output.fileno())
     try:
         deadline = time.monotonic() + START_SECONDS
-        while "Application startup complete" not in log.read_text():
+        while not _listens((ports.LOOPBACK, port)):
             assert child.exit_code is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         yield ApiProcess(child, (ports.LOOPBACK, port), log)
     finally:
         child.stop()
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def refused(settings: Mapping[str, str]) -> str:
