@@ -163,9 +163,18 @@ def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it."""
-    known = (each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"]))
-    return {method for each in known for method in each.methods or ()}
+    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it.
+
+    `/v1/orders/batch` could also be the path of an order, but none has that id: the path with fewer unknowns is meant.
+    """
+    known = [each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"])]
+    unknowns = [str(each.path_format).count("{") for each in known]
+    return {
+        method
+        for each, count in zip(known, unknowns, strict=True)
+        if count == min(unknowns)
+        for method in each.methods or ()
+    }
 
 
 def _database_refusal(error: Exception) -> Response:

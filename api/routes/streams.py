@@ -16,7 +16,7 @@ from api.routes.orders import visible_to
 from api.services import Services
 from api.views import EventView
 from models import errors, orders
-from models.lifecycle import FINAL
+from models.lifecycle import FINAL, Status
 from models.orders import Event
 from runtime import shutdown
 
@@ -25,6 +25,16 @@ router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 # Proxies close a connection on which nothing is said; so does a client that thinks us dead.
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 1000
+# One event of the stream, as the description of the API knows it; comments between events are none.
+SENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "the order's version"},
+        "event": {"type": "string", "enum": list(Status)},
+        "data": {"type": "string", "description": "the event, as `GET /v1/orders/{order_id}/events` answers it"},
+    },
+}
 
 
 @router.get(
@@ -32,7 +42,10 @@ RETRY_MILLISECONDS = 1000
     response_class=StreamingResponse,
     responses={
         **refusals(errors.NotFound),
-        200: {"content": {"text/event-stream": {}}, "description": "one event per order event; id = version"},
+        200: {
+            "content": {"text/event-stream": {"schema": SENT}},
+            "description": "one event per order event; id = version",
+        },
         204: {"description": "everything was sent already, and nothing will follow: do not reconnect"},
     },
 )
