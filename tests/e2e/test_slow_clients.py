@@ -200,7 +200,7 @@ def test_s28_500_slow_clients_are_cut_and_the_others_do_not_notice(api: ApiProce
     assert cut, "they were cut in time"
     assert cut[0].total() == SLOW_CLIENTS
     # The slow ones are played by this very process, which takes a part of the machine.
-    assert beside > 0.4 * alone, f"{alone} answers alone, {beside} beside {SLOW_CLIENTS} slow clients"
+    assert beside > 0.3 * alone, f"{alone} answers alone, {beside} beside {SLOW_CLIENTS} slow clients"
     assert api.resident_bytes - before < 50_000_000
     assert counted(api, 1) > 0
 
