@@ -9,6 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from api import access, introduction, services
+from api.budgets import Budgets
 from api.edge import Edge
 from api.openapi import Api, operation_id
 from api.routes import (
@@ -59,7 +60,7 @@ class Application(Api):
 
     def build_middleware_stack(self) -> ASGIApp:
         # FastAPI's routes keep what they opened in the stack of the inner one.
-        return Edge(AsyncExitStackMiddleware(self.router))
+        return Edge(AsyncExitStackMiddleware(self.router), self.state.settings, self.state.budgets)
 
 
 class UnguardedRoute(Exception):
@@ -96,6 +97,8 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.settings = configured
+    app.state.budgets = Budgets(configured.answer_timeout)
     for router in (*routers, documentation.router):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice

@@ -16,6 +16,8 @@ from models import errors
 from models.products import SKU_PATTERN
 
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# A key without quotes, or with one pair of them.
+KEY_PATTERN = r'^(?:[\x20\x21\x23-\x7e]{1,255}|"[\x20\x21\x23-\x7e]{1,255}")$'
 QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
 WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?:$|[,;\s])', re.IGNORECASE)
@@ -52,7 +54,11 @@ async def _idempotency_key(
     request: Request,
     _declared: Annotated[
         str | None,
-        Header(alias="Idempotency-Key", description="new for every request, the same for every retry of it"),
+        Header(
+            alias="Idempotency-Key",
+            description="new for every request, the same for every retry of it",
+            json_schema_extra={"pattern": KEY_PATTERN},  # for readers: who breaks it is told 400, and not 422
+        ),
     ] = None,
 ) -> str:
     return read_idempotency_key(request)
@@ -141,13 +147,16 @@ async def _last_event_id(
 
 
 async def _wait(
+    request: Request,
     prefer: Annotated[
         str | None, Header(alias="Prefer", description="`wait=N`: wait up to N seconds, at most 30 (RFC 7240)")
     ] = None,
 ) -> float:
     """How long the caller would like us to wait, in seconds (RFC 7240, section 4.3)."""
     match = WAIT.search(prefer) if prefer else None
-    return float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    seconds = float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    request.app.state.budgets.extend(seconds)
+    return seconds
 
 
 SkuInPath = Annotated[str, Depends(_sku)]

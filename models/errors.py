@@ -6,13 +6,13 @@
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
-    │   │                        UnsupportedMediaType · BodyTooLarge
+    │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
     │                            IdempotencyInProgress · LetterResolved · NothingToReplay
-    └── Unavailable
+    └── Unavailable              TookTooLong
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
 """
@@ -130,6 +130,24 @@ class BodyTooLarge(InvalidRequest):
     """The body is larger than this endpoint accepts."""
 
     code = "body_too_large"
+
+
+class HeadersTooLarge(InvalidRequest):
+    """The request has more than 64 header fields, or more than 16 KiB of them."""
+
+    code = "headers_too_large"
+
+
+class TargetTooLong(InvalidRequest):
+    """The path and the query together are longer than 4 KiB."""
+
+    code = "target_too_long"
+
+
+class TooSlow(InvalidRequest):
+    """The request did not arrive in time; send it again."""
+
+    code = "request_timeout"
 
 
 class UnacceptableOrder(Refused):
@@ -266,3 +284,9 @@ class Unavailable(OrderPipelineError):
     """The service cannot answer right now; retry in a moment."""
 
     code = "unavailable"
+
+
+class TookTooLong(Unavailable):
+    """The answer took too long and was given up; what was asked for may have happened all the same."""
+
+    code = "took_too_long"

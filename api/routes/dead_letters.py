@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from api import context, paging
 from api.access import Caller, ResolvesDeadLetters, SeesDeadLetters
 from api.dependencies import LetterId, OurServices
-from api.forms import DiscardForm, ReplayForm, TaskName
+from api.forms import AS_A_TIME, DiscardForm, ReplayForm, TaskName
 from api.json_bodies import JsonRoute
 from api.letter_views import PATH, DeadLetterDetailView, DeadLetterView
 from api.openapi import refusals
@@ -28,7 +28,7 @@ router = APIRouter(prefix=PATH, tags=["ops"], route_class=JsonRoute)
 UNEXPLAINED = ReplayForm()
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Moment = Annotated[
-    AwareDatetime | None, Query(description="given up at this time or later"), Field(ge=EARLIEST, le=LATEST)
+    AwareDatetime | None, Query(description="given up at this time or later"), Field(ge=EARLIEST, le=LATEST), AS_A_TIME
 ]
 
 

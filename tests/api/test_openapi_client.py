@@ -26,6 +26,8 @@ PROBES: Mapping[str, tuple[int, dict[str, object]]] = {
     "idempotency_key_missing": (400, {"headers": {"Idempotency-Key": None}}),
     "idempotency_key_invalid": (400, {"headers": {"Idempotency-Key": "x" * 256}}),
     "not_found": (404, {}),
+    "target_too_long": (414, {"nonsense": "x" * 5000}),
+    "headers_too_large": (431, {"headers": {f"X-Nonsense-{number}": "1" for number in range(65)}}),
 }
 # Who may not: everybody may see the catalogue and their own account.
 LACKING: Mapping[str, Role] = {
