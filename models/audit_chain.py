@@ -1,4 +1,4 @@
-"""The chain over the audit log: each seal is a keyed hash (HMAC-SHA-256) of an event, its place and the seal before it.
+"""The chain over the audit log: each seal is a keyed hash (HMAC-SHA-256) of an event and the seal before it.
 
 Seals are added afterwards, by one worker at a time, so that recording an event waits for nobody (docs/decisions/0022).
 Their key comes from SECRET_KEY: who can write to the database, and does no more, cannot make a seal that fits.
@@ -28,7 +28,7 @@ audit_seals = Table(
     metadata,
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("event_id", Uuid, nullable=False),
-    Column("hash", LargeBinary, nullable=False, comment="HMAC-SHA-256 of the seal before, the position and the event"),
+    Column("hash", LargeBinary, nullable=False, comment="HMAC-SHA-256 of the seal before and the event"),
     Column("key_id", Text, nullable=False, comment="names the key, and tells nothing about it"),
     created_at("sealed_at"),
     index("uq_audit_seals_event_id", "event_id", unique=True, serves="whether an event is in the chain, and once only"),
@@ -73,9 +73,7 @@ class Sealer:
 
     def after(self, previous: Head, event: Entry) -> Head:
         """The head when `event` has been added."""
-        position = previous.position + 1
-        message = previous.hash + position.to_bytes(8, "big") + _canonical(event)
-        return Head(position, hmac.digest(self.key, message, "sha256"))
+        return Head(previous.position + 1, hmac.digest(self.key, previous.hash + _canonical(event), "sha256"))
 
 
 def _canonical(event: Entry) -> bytes:

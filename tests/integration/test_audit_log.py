@@ -200,6 +200,24 @@ def test_s25_who_lacks_the_key_cannot_make_a_seal(chain: list[UUID]) -> None:
     assert {fault for fault, _ in faults(verify())} == {Fault.ALTERED}
 
 
+def test_s25_the_seal_of_one_past_does_not_fit_into_another(chain: list[UUID], world: World) -> None:
+    """Somebody restores yesterday's backup, and then puts an event of today, with its own seal, behind another day."""
+    [(event, seal_of_it)] = world.sql(
+        "SELECT CAST(l AS text), CAST(s AS text) FROM audit_seals AS s JOIN audit_log AS l ON l.id = s.event_id"
+        " WHERE position = 7"
+    )
+    tamper("DELETE FROM audit_log", "DELETE FROM audit_seals")
+    record(*(an_event() for _ in range(6)))
+    seal()
+    tamper(
+        "INSERT INTO audit_log SELECT (CAST(:event AS audit_log)).*",
+        "INSERT INTO audit_seals SELECT (CAST(:seal AS audit_seals)).*",
+        event=event,
+        seal=seal_of_it,
+    )
+    assert faults(verify()) == [(Fault.ALTERED, 7)]
+
+
 def test_s25_an_event_that_was_removed_before_it_was_sealed_is_named() -> None:
     record(an_event(), an_event())
     first = entries()[0].id

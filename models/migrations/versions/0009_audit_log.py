@@ -49,7 +49,7 @@ COMMENT ON INDEX uq_audit_seals_event_id IS
 COMMENT ON TABLE audit_seals IS
     'the chain over audit_log; insert only';
 COMMENT ON COLUMN audit_seals.hash IS
-    'HMAC-SHA-256 of the seal before, the position and the event';
+    'HMAC-SHA-256 of the seal before and the event';
 COMMENT ON COLUMN audit_seals.key_id IS
     'names the key, and tells nothing about it';
 """
