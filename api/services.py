@@ -7,6 +7,7 @@ from api.acceptor import Acceptor
 from api.database import Database
 from api.hashing import HashingGate
 from api.tokens import Tokens
+from api.trail import Trail
 from api.views import AnswerRenderer
 from api.watch import Watch
 from models import passwords, signing_keys
@@ -26,6 +27,7 @@ class Services:
     hashing: HashingGate
     acceptor: Acceptor
     watch: Watch
+    trail: Trail
 
 
 async def start(settings: Settings) -> Services:
@@ -45,6 +47,7 @@ async def start(settings: Settings) -> Services:
         tokens=Tokens(settings, keys),
         hashing=hashing,
         watch=Watch(api_database),
+        trail=Trail(api_database),
         acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
     )
 
@@ -52,6 +55,7 @@ async def start(settings: Settings) -> Services:
 async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
+    await services.trail.close()
     services.hashing.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

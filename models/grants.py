@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from runtime.database import Role
 
 READ = frozenset({"SELECT"})
+WRITE_ONLY = frozenset({"INSERT"})
 ADD = frozenset({"SELECT", "INSERT"})
 WRITE = frozenset({"SELECT", "INSERT", "UPDATE"})
 ALL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
@@ -31,6 +32,8 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "rollup_state": READ,
         "schedule_state": READ,
         "nodes": READ,
+        "audit_log": WRITE_ONLY,
+        "audit_unsealed": WRITE_ONLY,
         "alembic_version": READ,
     },
     Role.WORKER: {
@@ -49,6 +52,9 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "rollup_state": frozenset({"SELECT", "UPDATE"}),
         "schedule_state": ALL,
         "nodes": ALL,
+        "audit_log": ADD,
+        "audit_seals": ADD,
+        "audit_unsealed": frozenset({"SELECT", "INSERT", "DELETE"}),
         "alembic_version": READ,
     },
 }

@@ -80,11 +80,13 @@ def exchange(connection: Connection, token: str, life: timedelta) -> tuple[User,
     return User.of(user), successor
 
 
-def revoke(connection: Connection, token: str) -> None:
-    """End the session a token belongs to; an unknown token is not an error."""
+def revoke(connection: Connection, token: str) -> UUID | None:
+    """End the session a token belongs to, and say whose it was; an unknown token, or an ended session, is no error."""
     family = select(refresh_tokens.c.family).where(refresh_tokens.c.sha256 == _digest(token)).scalar_subquery()
-    connection.execute(
+    ended = connection.execute(
         update(refresh_tokens)
         .where(refresh_tokens.c.family == family, refresh_tokens.c.used_at.is_(None))
         .values(used_at=func.now())
+        .returning(refresh_tokens.c.user_id)
     )
+    return ended.scalars().first()

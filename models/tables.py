@@ -1,5 +1,7 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
+from models.audit_chain import audit_seals
+from models.audit_log import audit_log, audit_unsealed
 from models.dead_letters import dead_letters
 from models.idempotency import idempotency_keys
 from models.lifecycle import legal_moves
@@ -16,6 +18,9 @@ from models.transition_requests import transition_requests
 from models.users import users
 
 __all__ = [
+    "audit_log",
+    "audit_seals",
+    "audit_unsealed",
     "daily_orders",
     "daily_user_revenue",
     "dead_letters",

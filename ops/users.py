@@ -2,9 +2,11 @@
 
 from uuid import UUID
 
-from models import errors, passwords
+from models import audit_log, errors, passwords
 from models import users as user_table
+from models.audit_log import EventName, SecurityEvent
 from models.permissions import Role
+from ops import operator
 from runtime import database
 from runtime.settings import Settings
 
@@ -22,6 +24,9 @@ def create(settings: Settings, email: str, password: str, role: Role, name: str 
     try:
         with engine.begin() as connection:
             password_hash = passwords.hasher(settings).hash(password)
-            return user_table.register(connection, email, password_hash, role, name).id
+            user_id = user_table.register(connection, email, password_hash, role, name).id
+            created = SecurityEvent(EventName.USER_CREATED, operator.requester(), user_id, {"role": role})
+            audit_log.record(connection, created)
+            return user_id
     finally:
         engine.dispose()
