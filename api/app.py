@@ -96,6 +96,7 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.settings = configured
     for router in (*routers, documentation.router):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice

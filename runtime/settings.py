@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
 EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
@@ -57,6 +58,24 @@ def _as_duration(value: object) -> object:
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
 
 
+def _split(listed: object) -> object:
+    """`a, b` is a list of two."""
+    if not isinstance(listed, str):
+        return listed
+    return tuple(each.strip() for each in listed.split(",") if each.strip())
+
+
+def _as_networks(listed: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        networks = tuple(ip_network(each) for each in listed)
+    except ValueError:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a network of every address would believe everybody")
+    return networks
+
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
 
 
@@ -93,6 +112,8 @@ class Settings(BaseSettings):
     refresh_token_life: Duration = timedelta(days=30)
     argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
     argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+
+    trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
 
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8

@@ -199,7 +199,7 @@ def test_the_table_of_settings_is_complete_and_its_defaults_are_the_real_ones() 
     assert spelled == settings.read(needed)
     without = {name.lower() for name, default, _ in rows if not default}
     assert without == {
-        name for name, field in Settings.model_fields.items() if field.default is None or field.is_required()
+        name for name, field in Settings.model_fields.items() if field.default in (None, ()) or field.is_required()
     }
 
 
