@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from api import access, introduction, services
 from api.edge import Edge
 from api.openapi import Api, operation_id
+from api.rate_limits import RateLimits
 from api.routes import (
     analytics,
     auth,
@@ -93,11 +94,13 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         telemetry=NO_TELEMETRY,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.settings = configured
-    for router in (*routers, documentation.router):
+    app.state.rate_limits = RateLimits.of(configured)
+    for router in (*routers, documentation.router, documentation.description):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice
         else:

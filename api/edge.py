@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import context, problems
+from api import context, problems, rate_limits
 from models import errors
 from runtime import logs
 
@@ -97,6 +97,7 @@ class _Exchange:
             own = message["headers"]
             names = {name for name, _ in own}
             own.append((b"x-request-id", self._request_id.encode()))
+            own.extend(rate_limits.fields(self._scope))
             own.extend(header for header in common.items() if header[0] not in names)
         await self._send(message)
 
@@ -106,6 +107,7 @@ class _Exchange:
             return
         if self._status is not None:
             raise error
+        error = rate_limits.instead_of(error, self._scope)
         await problems.answer_to(error, self._scope)(self._scope, self._receive, self.send)
 
     def log(self) -> None:

@@ -22,6 +22,7 @@ EVERYWHERE: Sequence[Refusal] = (
     errors.UnreadableRequest,
     errors.UnknownQueryParameter,
     errors.OrderPipelineError,
+    errors.RateLimited,
     errors.Unavailable,
 )
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)

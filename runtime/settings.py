@@ -15,8 +15,23 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from runtime.rates import Rate
+
 SECRET_BYTES_MIN = 32
 EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
+
+
+# On one's own machine everything comes from one address.
+LOCAL_RATES: Mapping[str, str] = {
+    "login_tries": "20/hour",
+    "login_tries_per_account": "1000/hour",
+    "logins_per_address": "6000/minute",
+    "registrations_per_address": "6000/minute",
+    "refreshes_per_address": "6000/minute",
+    "logins": "12000/minute",
+    "requests_per_caller": "600000/minute",
+    "requests_per_address": "600000/minute",
+}
 
 
 class Environment(StrEnum):
@@ -115,8 +130,22 @@ class Settings(BaseSettings):
 
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
 
+    login_tries: Rate = "10/hour"
+    login_tries_per_account: Rate = "100/hour"
+    logins_per_address: Rate = "30/minute"
+    registrations_per_address: Rate = "20/hour"
+    refreshes_per_address: Rate = "300/minute"
+    logins: Rate = "1200/minute"
+    requests_per_caller: Rate = "6000/minute"
+    requests_per_address: Rate = "1200/minute"
+
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _generous_at_home(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**LOCAL_RATES, **given} if given.get("environment") == Environment.LOCAL else given
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

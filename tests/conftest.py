@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from pipeline_nodes import Pipeline, pipeline
-from world import World, empty_database
+from world import World, empty_database, forget_counts
 
 from ops import engines, migrate, ports
 from runtime import logs, settings
@@ -78,6 +78,7 @@ def _choose_broker_database(worker: str | None) -> None:
 def clean_database() -> None:
     """Begin with no rows but those the schema brings."""
     empty_database()
+    forget_counts()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_s42_whoever_learns_the_password_of_the_broker_cannot(valkey: Valkey, co
         leaked.execute_command(*command.split())
 
 
-@pytest.mark.parametrize("call", ["'FLUSHALL'", "'KEYS', '*'", "'CONFIG', 'GET', '*'"])
+@pytest.mark.parametrize("call", ["'FLUSHALL'", "'KEYS', '*'", "'SWAPDB', '0', '1'"])
 def test_s42_nor_can_a_script_what_its_sender_cannot(valkey: Valkey, call: str) -> None:
     with client(valkey.url) as leaked, pytest.raises(redis.exceptions.ResponseError, match="ACL failure in script"):
         leaked.eval(f"return redis.call({call})", 0)
