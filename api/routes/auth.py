@@ -19,6 +19,7 @@ router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], rout
 @router.post("/register", status_code=201, responses=refusals(errors.EmailTaken, errors.WeakPassword))
 async def register(form: Registration, services: OurServices, address: ClientAddress) -> UserView:
     """Open a customer account."""
+    services.hashing.expect_room()
     await services.throttle.registration(address)
     email = users.normal_email(form.email)
     passwords.check_strength(form.password, personal=(email, form.name or ""))
@@ -29,6 +30,7 @@ async def register(form: Registration, services: OurServices, address: ClientAdd
 @router.post("/login", responses=refusals(errors.InvalidCredentials))
 async def login(form: Login, services: OurServices, address: ClientAddress) -> TokensView:
     """Exchange an e-mail address and a password for an access token and a refresh token."""
+    services.hashing.expect_room()
     attempt = await services.throttle.login(form.email, address)
     user = await services.database.run(users.by_email, form.email)
     password_hash = user.password_hash if user else None
