@@ -14,14 +14,17 @@ from uuid import UUID
 from api.counters import Counters
 from api.networks import network
 from models import errors, users
-from runtime import rates
+from runtime import logs, rates
 from runtime.settings import Settings
+
+log = logs.get(__name__)
 
 # The longest delay between two tries of one account from one address, and of one account, or from one address, as such.
 PAIR_SECONDS_MAX = 15 * 60
 WIDE_SECONDS_MAX = 60
 KNOWN_SECONDS = 30 * 24 * 3600
 DOUBLINGS_MAX = 16
+FIRST_REFUSED = 2  # of those who come during a delay; one was let through, and began it
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Throttle:
             delay = min(2 ** min(excess, DOUBLINGS_MAX), seconds_max)
             turn = await self.counters.add(_delay(key), delay)
             if turn > 1:
-                raise errors.RateLimited(await self.counters.seconds_left(_delay(key)), is_first=turn == 2)  # noqa: PLR2004
+                raise _refusal(key, await self.counters.seconds_left(_delay(key)), is_first=turn == FIRST_REFUSED)
 
     async def _limited(self, key: str, spelled: str) -> None:
         """So many in a while, and no more before it is over.
@@ -120,11 +123,17 @@ class Throttle:
         rate = rates.parse(spelled)
         excess = await self.counters.add(key, rate.get_expiry()) - rate.amount
         if excess > 0:
-            raise errors.RateLimited(await self.counters.seconds_left(key), is_first=excess == 1)
+            raise _refusal(key, await self.counters.seconds_left(key), is_first=excess == 1)
 
     async def _forget(self, key: str) -> None:
         await self.counters.forget(_tries(key))
         await self.counters.forget(_delay(key))
+
+
+def _refusal(key: str, seconds: float, *, is_first: bool) -> errors.RateLimited:
+    if is_first:  # The rest of a flood is in the access log.
+        log.warning("tries are held up", limit=key.partition(":")[0], seconds=round(seconds))
+    return errors.RateLimited(seconds, is_first=is_first)
 
 
 def _tries(key: str) -> str:
