@@ -39,13 +39,9 @@ def authenticate(request: Request) -> Caller:
 
     Raises:
         errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
-        errors.RateLimited: the caller, or where the token is not good the address, has sent too many requests.
+        errors.RateLimited: the caller has sent too many requests.
     """
-    try:
-        identity = request.app.state.services.tokens.verify(_bearer_token(request))
-    except errors.InvalidToken:
-        rate_limits.charge_address(request.scope)
-        raise
+    identity = request.app.state.services.tokens.verify(_bearer_token(request))
     rate_limits.charge_caller(request.scope, identity.user_id)
     request.state.caller = str(identity.user_id)
     return Caller(identity.user_id, identity.role)

@@ -50,11 +50,10 @@ class Buckets:
         A bucket that had less than one is left as it is: then that is more than the seconds it fills in.
         """
         full_at = max(self._full_at.get(key, now), now) + self._interval
-        if full_at - now <= self._seconds:
-            self._full_at[key] = full_at
-            self._full_at.move_to_end(key)
-            if len(self._full_at) > self._keys_max:
-                self._full_at.popitem(last=False)
+        self._full_at[key] = full_at if full_at - now <= self._seconds else full_at - self._interval
+        self._full_at.move_to_end(key)  # Also who is refused: otherwise they would be forgotten, and begin anew.
+        if len(self._full_at) > self._keys_max:
+            self._full_at.popitem(last=False)
         return full_at - now
 
     def charge(self, key: str | UUID, scope: Scope) -> None:
@@ -101,7 +100,10 @@ def charge_address(scope: Scope) -> None:
 
 
 def instead_of(error: Exception, scope: Scope) -> Exception:
-    """The error of a request, or the refusal to answer even with that. Some never come to a guard: unknown paths."""
+    """The error of a request, or the refusal to answer even with that.
+
+    Who had no good token, or asked for an unknown path, has not been counted before.
+    """
     try:
         charge_address(scope)
     except errors.RateLimited as refusal:
