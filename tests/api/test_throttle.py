@@ -3,12 +3,14 @@
 Against two APIs on one database and one broker, behind a proxy (the test) that says whom it passes on.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from os import environ
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -18,6 +20,9 @@ from at_once import at_once
 from world import World, forget_counts
 
 from api.app import create_app
+from api.counters import Counters
+from api.throttle import Throttle
+from models import errors
 from ops import ports
 from runtime import settings
 
@@ -207,3 +212,23 @@ def test_s6_without_a_broker_guesses_are_slowed_down_all_the_same(world: World) 
         email = visit.account("ada", HOME)
         assert [visit.guess(email, EVIL) for _ in range(TRIES + 3)] == [401] * (TRIES + 1) + [429] * 2
         assert visit.log_in(email, HOME).status_code == 200
+
+
+def test_s5_who_holds_a_token_cannot_guess_the_present_password_with_it() -> None:
+    configured = settings.read({**environ, **RATES})
+
+    async def tried(throttle: Throttle, user_id: UUID) -> bool:
+        with suppress(errors.RateLimited):
+            await throttle.password_change(user_id)
+            return True
+        return False
+
+    async def play() -> None:
+        throttle, ada, eve = Throttle(configured, Counters(configured)), uuid4(), uuid4()
+        assert [await tried(throttle, ada) for _ in range(TRIES + 3)] == [True] * (TRIES + 1) + [False] * 2
+        assert await tried(throttle, eve)
+        await throttle.password_changed(ada)
+        assert await tried(throttle, ada)
+        await throttle.counters.close()
+
+    asyncio.run(play())
