@@ -13,12 +13,11 @@ from fastapi import Depends, FastAPI, Request, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from api import rate_limits
 from models import errors
 from models.permissions import GRANTED, Permission, Role
 
 SCHEME = "Bearer "
-# The description of the API is for everybody; FastAPI serves it from a route that takes no guard.
-DOCUMENTATION = ("/openapi.json",)
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,19 @@ def authenticate(request: Request) -> Caller:
 
     Raises:
         errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
+        errors.RateLimited: the caller has sent too many requests.
     """
+    identity = request.app.state.services.tokens.verify(_bearer_token(request))
+    rate_limits.charge_caller(request.scope, identity.user_id)
+    request.state.caller = str(identity.user_id)
+    return Caller(identity.user_id, identity.role)
+
+
+def _bearer_token(request: Request) -> str:
     values = request.headers.getlist("authorization")
     if len(values) != 1 or values[0][: len(SCHEME)].lower() != SCHEME.lower():
         raise errors.InvalidToken
-    identity = request.app.state.services.tokens.verify(values[0][len(SCHEME) :].strip())
-    request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role)
+    return values[0][len(SCHEME) :].strip()
 
 
 def may(*permissions: Permission) -> Guard:
@@ -63,6 +68,7 @@ def may(*permissions: Permission) -> Guard:
 
 
 async def _public(request: Request) -> None:
+    rate_limits.charge_address(request.scope)
     check_query(request)
 
 
@@ -95,7 +101,7 @@ def _known_parameters(route: APIRoute) -> frozenset[str]:
 
 def unguarded(app: FastAPI) -> list[str]:
     """The routes whose first dependency is no guard. A release with one would serve it, or its errors, to everybody."""
-    contexts = [context for context in iter_route_contexts(app.routes) if context.path not in DOCUMENTATION]
+    contexts = iter_route_contexts(app.routes)
     return [f"{sorted(context.methods or ())} {context.path}" for context in contexts if _guard(context) is None]
 
 

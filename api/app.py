@@ -12,6 +12,7 @@ from api import access, introduction, services
 from api.budgets import Budgets
 from api.edge import Edge
 from api.openapi import Api, operation_id
+from api.rate_limits import RateLimits
 from api.routes import (
     analytics,
     auth,
@@ -94,12 +95,14 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         telemetry=NO_TELEMETRY,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.settings = configured
     app.state.budgets = Budgets(configured.answer_timeout)
-    for router in (*routers, documentation.router):
+    app.state.rate_limits = RateLimits.of(configured)
+    for router in (*routers, documentation.router, documentation.description):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice
         else:

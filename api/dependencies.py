@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
 
+from api.client_address import client_address
 from api.services import Services
 from models import errors
 from models.products import SKU_PATTERN
@@ -146,6 +147,10 @@ async def _last_event_id(
     return int(last_event_id) if last_event_id and EVENT_ID.fullmatch(last_event_id) else 0
 
 
+async def _address(request: Request) -> str:
+    return client_address(request.scope)
+
+
 async def _wait(
     request: Request,
     prefer: Annotated[
@@ -168,4 +173,5 @@ LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]
+ClientAddress = Annotated[str, Depends(_address)]
 Wait = Annotated[float, Depends(_wait)]

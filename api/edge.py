@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import context, problems, request_limits
+from api import context, problems, rate_limits, request_limits
 from api.budgets import Budgets
 from api.client_address import client_address
 from api.cors import Cors
@@ -122,6 +122,7 @@ class _Exchange:
             self._status = message["status"]
             own = message["headers"]
             own.append((b"x-request-id", self._request_id.encode()))
+            own.extend(rate_limits.fields(self._scope))
             self._edge.security_headers.add_to(own, self._scope)
             if self._edge.cors:
                 self._edge.cors.add_to(own, self._headers)
@@ -141,6 +142,7 @@ class _Exchange:
         if self._status is not None:
             log.warning("an answer was cut off", route=_template(self._scope), error=type(error).__name__)
             raise error
+        error = rate_limits.instead_of(error, self._scope)
         await problems.answer_to(error, self._scope)(self._scope, self._receive, self.send)
 
     def end(self) -> None:

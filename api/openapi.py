@@ -26,6 +26,7 @@ EVERYWHERE: Sequence[Refusal] = (
     errors.TargetTooLong,
     errors.HeadersTooLarge,
     errors.OrderPipelineError,
+    errors.RateLimited,
     errors.Unavailable,
     errors.TookTooLong,
 )

@@ -4,6 +4,7 @@ Nothing that a client sent is ever repeated back: validation errors give the pla
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -63,6 +64,7 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
     errors.HeadersTooLarge: 431,
     errors.Conflict: 409,
     errors.StaleVersion: 412,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
     errors.OrderPipelineError: 500,
 }
@@ -99,6 +101,8 @@ def response(error: errors.OrderPipelineError) -> Response:
         answer.headers["Connection"] = "close"
     if isinstance(error, errors.IdempotencyInProgress | errors.Unavailable):
         answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if isinstance(error, errors.RateLimited):
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.seconds)))
     return answer
 
 

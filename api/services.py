@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from api import acceptor
 from api.acceptor import Acceptor
+from api.counters import Counters
 from api.database import Database
 from api.hashing import HashingGate
+from api.throttle import Throttle
 from api.tokens import Tokens
 from api.trail import Trail
 from api.views import AnswerRenderer
@@ -25,6 +27,7 @@ class Services:
     hurried: Database
     tokens: Tokens
     hashing: HashingGate
+    throttle: Throttle
     acceptor: Acceptor
     watch: Watch
     trail: Trail
@@ -46,6 +49,7 @@ async def start(settings: Settings) -> Services:
         hurried=hurried,
         tokens=Tokens(settings, keys),
         hashing=hashing,
+        throttle=Throttle(settings, Counters(settings)),
         watch=Watch(api_database),
         trail=Trail(api_database),
         acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
@@ -57,5 +61,6 @@ async def stop(services: Services) -> None:
     await services.acceptor.close()
     await services.trail.close()
     services.hashing.close()
+    await services.throttle.counters.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

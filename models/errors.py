@@ -12,6 +12,7 @@
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
     │                            IdempotencyInProgress · LetterResolved · NothingToReplay
+    ├── RateLimited
     └── Unavailable              TookTooLong
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
@@ -278,6 +279,17 @@ class NothingToReplay(Conflict):
     """This dead letter is that of a message which no work stood behind; it can only be discarded."""
 
     code = "nothing_to_replay"
+
+
+class RateLimited(OrderPipelineError):
+    """Too many requests; wait as many seconds as Retry-After says."""
+
+    code = "rate_limited"
+
+    def __init__(self, seconds: float = 1.0, *, is_first: bool = False) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.is_first = is_first  # of the refusals while this delay lasts: the one that is worth noting
 
 
 class Unavailable(OrderPipelineError):

@@ -18,10 +18,24 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime import production, secret_files
+from runtime.rates import Rate
 
 SECRET_BYTES_MIN = 32
 ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 OFF = ("", "0", "false", "no", "off")
+
+
+# On one's own machine everything comes from one address.
+LOCAL_RATES: Mapping[str, str] = {
+    "login_tries": "20/hour",
+    "login_tries_per_account": "1000/hour",
+    "logins_per_address": "6000/minute",
+    "registrations_per_address": "6000/minute",
+    "refreshes_per_address": "6000/minute",
+    "logins": "12000/minute",
+    "requests_per_caller": "600000/minute",
+    "requests_per_address": "600000/minute",
+}
 
 
 class Environment(StrEnum):
@@ -150,6 +164,15 @@ class Settings(BaseSettings):
     stream_life: Life = timedelta(minutes=15)
     export_life: Life = timedelta(hours=1)
 
+    login_tries: Rate = "10/hour"
+    login_tries_per_account: Rate = "100/hour"
+    logins_per_address: Rate = "30/minute"
+    registrations_per_address: Rate = "20/hour"
+    refreshes_per_address: Rate = "300/minute"
+    logins: Rate = "1200/minute"
+    requests_per_caller: Rate = "6000/minute"
+    requests_per_address: Rate = "1200/minute"
+
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8
 
@@ -157,6 +180,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_files(cls, given: dict[str, Any]) -> dict[str, Any]:
         return secret_files.read_all(given, strictly=given.get("environment") != Environment.LOCAL)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _generous_at_home(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**LOCAL_RATES, **given} if given.get("environment") == Environment.LOCAL else given
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

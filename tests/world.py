@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import redis
 from sqlalchemy import text
 
 from api.views import AnswerRenderer
@@ -49,6 +50,13 @@ def empty_database() -> None:
         for table in APPEND_ONLY_TABLES:
             connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER append_only"))
         connection.execute(text("UPDATE rollup_state SET upto = pg_current_xact_id(), as_of = now()"))
+
+
+def forget_counts() -> None:
+    """Leave nothing of what the API has counted in the broker: who logged in from where, and how often."""
+    with redis.Redis.from_url(settings.current().broker_url.get_secret_value()) as broker:
+        for key in broker.scan_iter("limits:*"):
+            broker.delete(key)
 
 
 @dataclass(frozen=True)
