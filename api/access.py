@@ -23,10 +23,11 @@ DOCUMENTATION = ("/openapi.json",)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent this request, as their token says."""
+    """Who sent this request, as their token says, and in which session of theirs."""
 
     id: UUID
     role: Role
+    session_id: UUID
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTED[self.role]
@@ -39,14 +40,17 @@ def authenticate(request: Request) -> Caller:
     """The caller, from the one Authorization header.
 
     Raises:
-        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
+        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token, or was revoked.
+        errors.Unavailable: this process cannot say whether it was revoked.
     """
     values = request.headers.getlist("authorization")
     if len(values) != 1 or values[0][: len(SCHEME)].lower() != SCHEME.lower():
         raise errors.InvalidToken
-    identity = request.app.state.services.tokens.verify(values[0][len(SCHEME) :].strip())
+    services = request.app.state.services
+    identity = services.tokens.verify(values[0][len(SCHEME) :].strip())
+    services.lookout.check(identity)
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role)
+    return Caller(identity.user_id, identity.role, identity.session_id)
 
 
 def may(*permissions: Permission) -> Guard:
@@ -117,6 +121,9 @@ Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_A
 SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+ChangesPassword = Annotated[Caller, Depends(may(Permission.CHANGE_PASSWORD))]
+SeesUsers = Annotated[Caller, Depends(may(Permission.SEE_USERS))]
+ChangesUsers = Annotated[Caller, Depends(may(Permission.CHANGE_USERS))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

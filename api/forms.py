@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from models import money, passwords
 from models.lifecycle import Status
+from models.permissions import Role
 from models.products import SKU_PATTERN
 from models.users import EMAIL_CHARACTERS_MAX
 
@@ -54,6 +55,17 @@ class Login(Form):
 
 class RefreshToken(Form):
     refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class PasswordChange(Form):
+    current_password: GivenPassword
+    new_password: Password
+
+
+class UserChange(Form):
+    # As in TransitionForm: what arrives is the enumeration's JSON string.
+    role: Annotated[Role | None, Field(strict=False)] = None
+    disabled: bool | None = None
 
 
 class ProductForm(Form):

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
-from api import acceptor
+from api import acceptor, lookout
 from api.acceptor import Acceptor
 from api.database import Database
 from api.hashing import HashingGate
+from api.lookout import Lookout
 from api.tokens import Tokens
 from api.views import AnswerRenderer
 from api.watch import Watch
-from models import passwords, signing_keys
+from models import passwords
 from models.acceptance import Terms
 from models.lifecycle import Policy
+from models.sessions import Rules
 from runtime import database
 from runtime.settings import Settings
 
@@ -23,6 +25,8 @@ class Services:
     database: Database
     hurried: Database
     tokens: Tokens
+    lookout: Lookout
+    sessions: Rules
     hashing: HashingGate
     acceptor: Acceptor
     watch: Watch
@@ -33,7 +37,7 @@ async def start(settings: Settings) -> Services:
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
     policy = Policy.of(settings)
-    keys = await api_database.run(signing_keys.load, settings)
+    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
@@ -42,7 +46,9 @@ async def start(settings: Settings) -> Services:
         policy=policy,
         database=api_database,
         hurried=hurried,
-        tokens=Tokens(settings, keys),
+        tokens=tokens,
+        lookout=looking,
+        sessions=Rules.of(settings),
         hashing=hashing,
         watch=Watch(api_database),
         acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
@@ -53,5 +59,6 @@ async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     services.hashing.close()
+    await services.lookout.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

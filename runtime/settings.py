@@ -15,6 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
+# What a password hash may cost at most: nobody is to be able to log in at the price of a machine.
+ARGON2_MEMORY_KIB_MAX = 128 * 1024
+ARGON2_TIME_COST_MAX = 10
 EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
 
 
@@ -91,8 +94,9 @@ class Settings(BaseSettings):
         minutes=15
     )
     refresh_token_life: Duration = timedelta(days=30)
-    argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
-    argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+    session_life: Duration = timedelta(days=90)
+    argon2_memory_kib: Annotated[int, Field(ge=19456, le=ARGON2_MEMORY_KIB_MAX)] = 19456
+    argon2_time_cost: Annotated[int, Field(ge=2, le=ARGON2_TIME_COST_MAX)] = 2
 
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8

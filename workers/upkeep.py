@@ -70,6 +70,18 @@ def prune_refresh_tokens(connection: Connection, due: Sequence[Work]) -> None:
     _forget("refresh_tokens", connection, due)
 
 
+@task("upkeep.prune-sessions")
+def prune_sessions(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget sessions that were over long ago."""
+    _forget("sessions", connection, due)
+
+
+@task("upkeep.prune-revocations")
+def prune_revocations(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget revocations of credentials that have expired since."""
+    _forget("revocations", connection, due)
+
+
 def _forget(table: str, connection: Connection, due: Sequence[Work]) -> None:
     _again_if(retention.forget(connection, table) == retention.ROWS_PER_BITE, connection, due)
 

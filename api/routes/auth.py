@@ -1,5 +1,7 @@
 """Registration, login, and what keeps a login alive."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Response
 
 from api.access import Public
@@ -9,8 +11,9 @@ from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.services import Services
 from api.views import TokensView, UserView
-from models import errors, passwords, refresh_tokens, users
+from models import accounts, errors, passwords, refresh_tokens, users
 from models.permissions import Role
+from models.refresh_tokens import Grant
 from models.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
@@ -28,34 +31,64 @@ async def register(form: Registration, services: OurServices) -> UserView:
 @router.post("/login", responses=refusals(errors.InvalidCredentials))
 async def login(form: Login, services: OurServices) -> TokensView:
     """Exchange an e-mail address and a password for an access token and a refresh token."""
-    user = await services.database.run(users.by_email, form.email)
-    password_hash = user.password_hash if user else None
-    # An unknown or disabled user costs what a known one costs: nobody learns from the clock who has an account.
-    is_match = await services.hashing.run(lambda: passwords.matches(services.settings, password_hash, form.password))
-    if user is None or user.disabled_at is not None or not is_match:
-        raise errors.InvalidCredentials
-    life = services.settings.refresh_token_life
-    return _tokens(services, user, await services.database.run(refresh_tokens.issue, user.id, life))
+    user = await _verified(services, form)
+    return _tokens(services, await services.database.run(refresh_tokens.begin, user, services.sessions))
 
 
 @router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))
 async def refresh(form: RefreshToken, services: OurServices) -> TokensView:
-    """Spend a refresh token; the answer holds the one that takes its place."""
-    life = services.settings.refresh_token_life
-    user, successor = await services.database.run(refresh_tokens.exchange, form.refresh_token, life)
-    return _tokens(services, user, successor)
+    """Spend a refresh token; the answer holds the one that takes its place.
+
+    If the answer is lost, ask again within 30 s: you get the same successor, unless it was used meanwhile. Whoever
+    shows a spent token later ends the session.
+    """
+    grant = await services.database.run(refresh_tokens.exchange, form.refresh_token, services.sessions)
+    if grant is None:
+        raise errors.InvalidRefreshToken
+    return _tokens(services, grant)
 
 
 @router.post("/logout", status_code=204)
 async def logout(form: RefreshToken, services: OurServices) -> Response:
-    """End the session that this refresh token belongs to."""
-    await services.database.run(refresh_tokens.revoke, form.refresh_token)
+    """End the session that this refresh token belongs to. Its access tokens are void within 5 s."""
+    await services.database.run(refresh_tokens.end_session, form.refresh_token)
     return Response(status_code=204)
 
 
-def _tokens(services: Services, user: User, refresh_token: str) -> TokensView:
+async def _verified(services: Services, form: Login) -> User:
+    """The user whose password this is. An unknown or disabled one costs what a known one costs: nobody learns from the
+    clock who has an account.
+
+    Raises:
+        errors.InvalidCredentials: for every reason alike.
+    """
+    user = await services.database.run(users.by_email, form.email)
+    password_hash = user.password_hash if user else None
+    is_match = await services.hashing.run(lambda: passwords.matches(services.settings, password_hash, form.password))
+    if user is None or user.disabled_at is not None or not is_match:
+        raise errors.InvalidCredentials
+    return await _rehashed(services, user, form.password)
+
+
+async def _rehashed(services: Services, user: User, password: str) -> User:
+    """The user, with a hash that costs what hashes cost now. Where there is no room to make one, next time will do."""
+    if passwords.is_outdated(services.settings, user.password_hash):
+        with suppress(errors.Unavailable):
+            dearer = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(password))
+            return await services.database.run(accounts.rehash, user, dearer)
+    return user
+
+
+def _tokens(services: Services, grant: Grant | None) -> TokensView:
+    """What keeps somebody logged in.
+
+    Raises:
+        errors.InvalidCredentials: there is no grant, because something changed while the password was being verified.
+    """
+    if grant is None:
+        raise errors.InvalidCredentials
     return TokensView(
-        access_token=services.tokens.issue(user),
+        access_token=services.tokens.issue(grant.user, grant.session_id),
         expires_in=int(services.settings.access_token_life.total_seconds()),
-        refresh_token=refresh_token,
+        refresh_token=grant.token,
     )

@@ -8,6 +8,7 @@ from openapi_client import PROBLEM, DescribedClient, Description, Operation
 from world import World
 
 from models import dead_letters
+from models.identifiers import uuid7
 from models.permissions import Role
 from runtime import database
 
@@ -42,7 +43,7 @@ def connect(shop: Shop, world: World) -> Iterator[Connect]:
     clients: list[DescribedClient] = []
 
     def connected(role: Role | None) -> DescribedClient:
-        token = shop.services.tokens.issue(world.user(role)) if role else None
+        token = shop.services.tokens.issue(world.user(role), uuid7()) if role else None
         clients.append(DescribedClient(shop.url, DESCRIPTION, token))
         return clients[-1]
 
