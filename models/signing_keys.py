@@ -189,7 +189,8 @@ def _create(connection: Connection, settings: Settings, state: KeyState) -> str:
     raw = private.private_bytes(
         serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
     )
-    kid, nonce = secrets.token_urlsafe(12), secrets.token_bytes(NONCE_BYTES)
+    # Hexadecimal: a name that began with a dash would be an option to the command line.
+    kid, nonce = secrets.token_hex(8), secrets.token_bytes(NONCE_BYTES)
     connection.execute(
         insert(signing_keys).values(
             kid=kid,
