@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from api.tokens import Epochs
 from models import errors
 from models.permissions import GRANTED, Permission, Role
 
@@ -23,11 +24,12 @@ DOCUMENTATION = ("/openapi.json",)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent this request, as their token says, and in which session of theirs."""
+    """Who sent this request, as their token says: in which session, and what could be revoked of it meanwhile."""
 
     id: UUID
     role: Role
     session_id: UUID
+    epochs: Epochs
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTED[self.role]
@@ -48,9 +50,9 @@ def authenticate(request: Request) -> Caller:
         raise errors.InvalidToken
     services = request.app.state.services
     identity = services.tokens.verify(values[0][len(SCHEME) :].strip())
-    services.lookout.check(identity)
+    services.lookout.check(identity.epochs)
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role, identity.session_id)
+    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs)
 
 
 def may(*permissions: Permission) -> Guard:

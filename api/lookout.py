@@ -14,7 +14,7 @@ from typing import Self
 from uuid import UUID
 
 from api.database import Database
-from api.tokens import Identity, Tokens
+from api.tokens import Epochs, Tokens
 from models import errors, revocations, signing_keys
 from models.signing_keys import StoredKey
 from runtime import database, logs
@@ -66,8 +66,8 @@ class Lookout:
                 await self._looking
         await self._database.engine.dispose()
 
-    def check(self, identity: Identity) -> None:
-        """Let pass what holds, as far as could be seen a moment ago.
+    def check(self, epochs: Epochs) -> None:
+        """Let a credential pass that holds, as far as could be seen a moment ago.
 
         Raises:
             errors.InvalidToken: it was revoked.
@@ -75,11 +75,16 @@ class Lookout:
         """
         if self._clock() - self._looked_at >= TRUST_SECONDS:
             raise errors.Unavailable
-        if self._void:
-            for subject, epoch in identity.epochs:
-                found = self._void.get(subject)
-                if found is not None and epoch < found[0]:
-                    raise errors.InvalidToken
+        if self._void and not self.holds(epochs):
+            raise errors.InvalidToken
+
+    def holds(self, epochs: Epochs) -> bool:
+        """Whether nothing of it is known to be void; for long answers, whose beginning was checked."""
+        for subject, epoch in epochs:
+            found = self._void.get(subject)
+            if found is not None and epoch < found[0]:
+                return False
+        return True
 
     async def look(self) -> None:
         """Learn what is new. Whatever is revoked after this began, the next look will find."""

@@ -29,19 +29,19 @@ REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role", "sid", "epo
 KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+# The subjects whose revocation makes a credential void, each with the epoch it is of (`models/revocations.py`).
+Epochs = tuple[tuple[UUID, int], ...]
+
+
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks for, and until when (Unix seconds).
-
-    `epochs` are the subjects whose revocation makes it void, each with the epoch the token is of
-    (`models/revocations.py`).
-    """
+    """Whom a token speaks for, in which session, and until when (Unix seconds)."""
 
     user_id: UUID
     role: Role
     session_id: UUID
     expires_at: int
-    epochs: tuple[tuple[UUID, int], ...]
+    epochs: Epochs
 
 
 class NoSigningKey(Exception):

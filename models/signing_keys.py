@@ -104,8 +104,8 @@ _KEYS = signing_keys.c
 _TRUSTED = (_KEYS.state != KeyState.RETIRED) | (_KEYS.trusted_until > func.now())
 
 
-def publish(connection: Connection, settings: Settings) -> str:
-    """Make the key that is to sign next, unless there is one already; returns its kid."""
+def announce(connection: Connection, settings: Settings) -> str:
+    """Make and publish the key that is to sign next, unless there is one already; returns its kid."""
     waiting = connection.execute(select(_KEYS.kid).where(_KEYS.state == KeyState.PUBLISHED)).scalar_one_or_none()
     return waiting or _create(connection, settings, KeyState.PUBLISHED)
 
@@ -148,7 +148,7 @@ def retire(connection: Connection, kid: str) -> KeyRecord:
 def ensure(connection: Connection, settings: Settings) -> None:
     """Make the first key of a new system; nobody has to hear of it before it signs."""
     if connection.execute(select(_KEYS.kid).limit(1)).one_or_none() is None:
-        activate(connection, publish(connection, settings))
+        activate(connection, announce(connection, settings))
 
 
 def records(connection: Connection) -> list[KeyRecord]:

@@ -45,7 +45,7 @@ def rotate(settings: Settings, wait_seconds: float, console: Console) -> list[Ke
     """
     with _engine(settings) as engine:
         with engine.begin() as connection:
-            kid = signing_keys.publish(connection, settings)
+            kid = signing_keys.announce(connection, settings)
         console.print(f"{kid} is published, and signs in {wait_seconds:g} s", highlight=False)
         _wait(wait_seconds, console)
         with engine.begin() as connection:

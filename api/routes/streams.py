@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 
-from api.access import Sees
+from api.access import Caller, Sees
 from api.dependencies import LastEventId, OrderId, OurServices
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
@@ -36,19 +36,20 @@ RETRY_MILLISECONDS = 1000
     },
 )
 async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
-    """Every event of an order, those that happened first; ends when the order has reached a final status."""
+    """Every event of an order, those that happened first; ends when the order has reached a final status, or the caller
+    was logged out."""
     # Asked here, before the answer begins: a refusal can still be a refusal.
     happened = await services.database.run(orders.events_of, order_id, visible_to(caller))
     if _is_over(happened) and happened[-1].version <= last:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return StreamingResponse(_events(services, order_id, last), media_type="text/event-stream")
+    return StreamingResponse(_events(services, caller, order_id, last), media_type="text/event-stream")
 
 
-async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
+async def _events(services: Services, caller: Caller, order_id: UUID, seen: int) -> AsyncIterator[str]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
-    while not shutdown.has_begun():
+    while not shutdown.has_begun() and services.lookout.holds(caller.epochs):
         for event in happened:
             if event.version > seen:
                 yield _spell(event)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+import httpx2
 import psycopg
 import pytest
 from api_client import Client, Shop, assert_problem
@@ -10,7 +11,7 @@ from api_server import Server, serving
 from logins import ADA, Tokens, change_password, login, logout, me, refresh, register
 
 from api.app import create_app
-from api.lookout import TRUST_SECONDS
+from api.lookout import LOOK_SECONDS, TRUST_SECONDS
 from models.permissions import Role
 from runtime import settings
 
@@ -171,3 +172,40 @@ def test_s19_while_the_database_is_away_no_token_is_believed_and_afterwards_all_
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert me(client, held.access).status_code == 200
+
+
+def test_s19_a_stream_says_nothing_more_to_who_was_logged_out(
+    shop: Shop, held: Tokens, everywhere: list[Client]
+) -> None:
+    buyer = everywhere[0]
+    buyer.headers["Authorization"] = f"Bearer {held.access}"
+    order = buyer.order()
+    with buyer.stream("GET", order.json()["links"]["stream"]) as response:
+        lines = response.iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: pending"
+        logout(everywhere[1], held.refresh)
+        refused_within_5_s(everywhere, held.access)
+        shop.world.work_until_idle()
+        assert [line for line in lines if line.startswith("event:")] == []
+
+
+def test_s19_an_export_is_cut_off_when_its_reader_is_logged_out(
+    shop: Shop, held: Tokens, everywhere: list[Client]
+) -> None:
+    """Without its last chunk: it is not to be taken for the whole list."""
+    shop.world.sql(
+        "INSERT INTO orders (id, number, user_id, status, version, currency, total_minor, metadata, placed_at,"
+        " placed_on, updated_at) SELECT uuidv7(), CAST(n AS text), u.id, 'delivered', 5, 'EUR', 1,"
+        " jsonb_build_object('x', repeat('x', 2000)), now(), current_date, now()"
+        " FROM generate_series(1, 20000) AS n, users AS u"
+    )
+    reader = everywhere[0]
+    reader.headers.update({"Authorization": f"Bearer {held.access}", "Accept": "application/x-ndjson"})
+    with reader.stream("GET", "/v1/orders") as response:
+        lines = response.iter_lines()
+        next(lines)
+        logout(everywhere[1], held.refresh)
+        refused_within_5_s(everywhere[1:], held.access)
+        time.sleep(2 * LOOK_SECONDS)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(lines)

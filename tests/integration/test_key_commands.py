@@ -53,7 +53,7 @@ def told(*arguments: str) -> list[dict[str, object]]:
 
 def publish() -> str:
     with database.transaction(Role.OWNER) as connection:
-        return signing_keys.publish(connection, settings.current())
+        return signing_keys.announce(connection, settings.current())
 
 
 def activate(kid: str) -> None:
@@ -139,7 +139,7 @@ def test_a_published_key_can_be_withdrawn(anonymous: Client) -> None:
         (["retire", "unknown"], 1, "There is no key unknown."),
         (["retire", "THE ACTIVE ONE"], 1, "is the one that signs: rotate first, then retire it."),
         (["rotate", "--wait", "1"], 2, "--wait"),
-        (["rotate", "--wait", "soon"], 2, "not a valid float"),
+        (["rotate", "--wait", "soon"], 2, "Invalid value for '--wait'"),
         (["retire"], 2, "KID"),
     ],
 )
