@@ -13,9 +13,12 @@ from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from api.database import Database
 from api.tokens import Epochs, Tokens
 from models import errors, revocations, signing_keys
+from models.revocations import News
 from models.signing_keys import StoredKey
 from runtime import database, logs
 from runtime.settings import Settings
@@ -89,8 +92,7 @@ class Lookout:
     async def look(self) -> None:
         """Learn what is new. Whatever is revoked after this began, the next look will find."""
         began = self._clock()
-        news = await self._database.run(revocations.since, self._upto)
-        stored = await self._database.run(signing_keys.sealed)
+        news, stored = await self._database.run(_see, self._upto)
         if stored != self._keys:
             self._tokens.adopt([signing_keys.unseal(each, self._settings) for each in stored])
             self._keys = stored
@@ -124,6 +126,10 @@ class Lookout:
         if self._is_blind and not is_blind:
             log.warning("revocations can be seen again")
         self._is_blind = is_blind
+
+
+def _see(connection: Connection, upto: str) -> tuple[News, Sequence[StoredKey]]:
+    return revocations.since(connection, upto), signing_keys.sealed(connection)
 
 
 def database_of(settings: Settings) -> Database:
