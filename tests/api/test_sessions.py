@@ -72,6 +72,12 @@ def test_s16_a_session_that_is_refreshed_in_time_ends_after_its_absolute_life(
     assert_problem(refresh(anonymous, token), *REFUSED)
 
 
+def test_s16_no_token_outlives_its_session_whatever_it_promised(shop: Shop, anonymous: Client, first: Tokens) -> None:
+    shop.world.sql("UPDATE sessions SET ends_at = now()")
+    assert_problem(refresh(anonymous, first.refresh), *REFUSED)
+    assert why(shop) == [None], "it was over; nobody ended it"
+
+
 @pytest.mark.parametrize("made_up", ["x", "\u00e9", "x" * 256])
 def test_a_made_up_refresh_token_is_refused_as_a_token(anonymous: Client, made_up: str) -> None:
     response = refresh(anonymous, made_up)
