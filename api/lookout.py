@@ -46,7 +46,7 @@ class Lookout:
         self._void: dict[UUID, tuple[int, float]] = {}
         self._keys: Sequence[StoredKey] = ()
         self._looked_at = -TRUST_SECONDS
-        self._is_blind = False
+        self._has_failed = False
         self._looking: asyncio.Task[None] | None = None
 
     @classmethod
@@ -76,10 +76,15 @@ class Lookout:
             errors.InvalidToken: it was revoked.
             errors.Unavailable: the last look is too long ago to say.
         """
-        if self._clock() - self._looked_at >= TRUST_SECONDS:
+        if self.is_blind:
             raise errors.Unavailable
         if self._void and not self.holds(epochs):
             raise errors.InvalidToken
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the last look that succeeded is too long ago."""
+        return self._clock() - self._looked_at >= TRUST_SECONDS
 
     def holds(self, epochs: Epochs) -> bool:
         """Whether nothing of it is known to be void; for long answers, whose beginning was checked."""
@@ -115,17 +120,17 @@ class Lookout:
             try:
                 await self.look()
             except Exception as error:  # whatever it is, nothing was learned, and time runs out by itself
-                self._tell(is_blind=True, error=type(error).__name__)
+                self._tell(failed=True, error=type(error).__name__)
             else:
-                self._tell(is_blind=False)
+                self._tell(failed=False)
 
-    def _tell(self, *, is_blind: bool, error: str | None = None) -> None:
-        """Say it once when sight is lost, and once when it is back."""
-        if is_blind and not self._is_blind:
+    def _tell(self, *, failed: bool, error: str | None = None) -> None:
+        """Say it once when looks begin to fail, and once when they succeed again."""
+        if failed and not self._has_failed:
             log.warning("revocations cannot be seen; soon no token is believed", error=error)
-        if self._is_blind and not is_blind:
+        if self._has_failed and not failed:
             log.warning("revocations can be seen again")
-        self._is_blind = is_blind
+        self._has_failed = failed
 
 
 def _see(connection: Connection, upto: str) -> tuple[News, Sequence[StoredKey]]:

@@ -134,7 +134,9 @@ class Tokens:
             ValueError: a claim has the wrong type, or the token lives longer than ours do.
         """
         issued_at, expires_at, epoch = claims["iat"], claims["exp"], claims["epoch"]
-        if any(type(each) is not int for each in (issued_at, expires_at, epoch)) or type(claims["jti"]) is not str:
+        if any(type(each) is not int for each in (issued_at, expires_at, epoch)):
+            raise ValueError("claim type")
+        if any(type(claims[name]) is not str for name in ("jti", "sid")):
             raise ValueError("claim type")
         if expires_at - issued_at > self._settings.access_token_life.total_seconds():
             raise ValueError("life too long")

@@ -94,10 +94,10 @@ def _check_lockout(user: User, wanted: Change, by: UUID | None, held: dict[UUID,
     keeps_role = wanted.role in (None, Role.ADMIN)
     if not _is_admin(user) or (keeps_role and not wanted.disabled):
         return
-    if user.id == by:
-        raise errors.OwnAccount
     if not any(_is_admin(other) for other in held.values() if other.id != user.id):
         raise errors.LastAdmin
+    if user.id == by:
+        raise errors.OwnAccount
 
 
 def _values(user: User, wanted: Change) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Everybody's accounts, for admins."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -26,7 +27,16 @@ async def _filter(
     disabled: Annotated[bool | None, Query(description="only those who are disabled, or who are not")] = None,
     email: Annotated[Email | None, Query(description="only the one with this address, however it is spelled")] = None,
 ) -> Filter:
-    return Filter(role, disabled, email)
+    return Filter(role, disabled, _address(email) if email is not None else None)
+
+
+def _address(spelled: str) -> str:
+    """The normal form; a refusal names the parameter, and not the member of a body."""
+    try:
+        return users.normal_email(spelled)
+    except errors.InvalidRequest as refusal:
+        flaws = [replace(flaw, pointer="email") for flaw in refusal.flaws]
+        raise errors.InvalidRequest(flaws=flaws) from None
 
 
 @router.get("", responses=refusals(errors.InvalidCursor))

@@ -165,6 +165,8 @@ def _who_may_what(admin: DescribedClient, world: World) -> None:
     assert [user["email"] for user in users] == [OPERATIONS["register"].example()["email"]]
     admin.ask("change_user", 200, user_id=users[0]["id"], body={"disabled": False})
     [own] = admin.ask("list_users", 200, role="admin").json()["data"]
+    admin.ask("change_user", 409, "last_admin", user_id=own["id"], body={"role": "staff"})
+    world.user(Role.ADMIN)
     admin.ask("change_user", 409, "own_account", user_id=own["id"], body={"role": "staff"})
 
 

@@ -149,6 +149,34 @@ def test_s9_a_password_is_not_changed_without_the_current_one_nor_to_a_bad_one(
     assert login(anonymous).status_code == refresh(anonymous, other.refresh).status_code == 200
 
 
+def believed_again(clients: list[Client], token: str) -> None:
+    deadline = time.monotonic() + 10
+    for client in clients:
+        while me(client, token).status_code == 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert me(client, token).status_code == 200
+
+
+def test_s19_a_process_that_cannot_open_the_key_that_signs_believes_nobody_and_is_not_ready(
+    shop: Shop, everywhere: list[Client], held: Tokens
+) -> None:
+    """As when SECRET_KEY was changed under it: its database is there, and nothing else would tell."""
+    shop.world.sql("UPDATE signing_keys SET sealed_private_key = sealed_private_key || 'x' WHERE state = 'active'")
+    try:
+        time.sleep(TRUST_SECONDS + 1)
+        for client in everywhere:
+            assert_problem(me(client, held.access), 503, "unavailable")
+            readiness = client.get("/health/readiness")
+            assert (readiness.status_code, readiness.json()["checks"]["database"]) == (503, "failed")
+    finally:
+        shop.world.sql(
+            "UPDATE signing_keys SET sealed_private_key = substring(sealed_private_key FOR"
+            " length(sealed_private_key) - 1) WHERE state = 'active'"
+        )
+    believed_again(everywhere, held.access)
+
+
 def test_s19_while_the_database_is_away_no_token_is_believed_and_afterwards_all_are(
     shop: Shop, everywhere: list[Client], held: Tokens
 ) -> None:
@@ -166,12 +194,7 @@ def test_s19_while_the_database_is_away_no_token_is_believed_and_afterwards_all_
                 assert client.get("/health/liveness").status_code == 200
         finally:
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
-    deadline = time.monotonic() + 10
-    for client in everywhere:
-        while me(client, held.access).status_code == 503:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert me(client, held.access).status_code == 200
+    believed_again(everywhere, held.access)
 
 
 def test_s19_a_stream_says_nothing_more_to_who_was_logged_out(

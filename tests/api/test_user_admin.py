@@ -47,7 +47,8 @@ def test_filters_narrow_the_list(shop: Shop, as_admin: Client) -> None:
 
 @pytest.mark.parametrize("query", ["?role=root", "?disabled=maybe", "?email=nobody", "?limit=0", "?limit=101"])
 def test_a_filter_that_means_nothing_is_refused(as_admin: Client, query: str) -> None:
-    assert_problem(as_admin.get(f"{USERS}{query}"), 422, "invalid_request")
+    problem = assert_problem(as_admin.get(f"{USERS}{query}"), 422, "invalid_request")
+    assert [flaw["pointer"] for flaw in problem["errors"]] == [query[1:].partition("=")[0]]
 
 
 def test_a_cursor_of_another_filter_or_another_admin_is_refused(shop: Shop, as_admin: Client) -> None:
@@ -111,6 +112,7 @@ def test_nobody_has_such_an_id(as_admin: Client, user_id: str) -> None:
     "wanted", [{"role": "staff"}, {"disabled": True}, {"role": "admin", "disabled": True}], ids=str
 )
 def test_an_admin_cannot_lock_themselves_out(shop: Shop, as_admin: Client, wanted: dict[str, Any]) -> None:
+    assert_problem(change(as_admin, as_admin.user, **wanted), 409, "last_admin")
     shop.world.user(Role.ADMIN)
     assert_problem(change(as_admin, as_admin.user, **wanted), 409, "own_account")
     assert change(as_admin, as_admin.user, role="admin", disabled=False).status_code == 200

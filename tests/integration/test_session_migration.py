@@ -79,7 +79,7 @@ def test_the_way_back_keeps_who_is_logged_in_and_revives_nobody(before: Engine) 
         )
         connection.exec_driver_sql(
             "INSERT INTO refresh_tokens (sha256, family, user_id, issued_at, expires_at)"
-            f" VALUES (sha256('ended'::bytea), '00000000-0000-7000-8000-00000000000c', '{user}', now(), now() + interval '9 days')"
+            " SELECT sha256('ended'::bytea), id, user_id, now(), ends_at FROM sessions WHERE ended_at IS NOT NULL"
         )
         command.downgrade(configuration, BEFORE)
         good = "SELECT sha256 = sha256('alive'::bytea) FROM refresh_tokens WHERE used_at IS NULL"
