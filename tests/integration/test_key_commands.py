@@ -8,22 +8,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import jwt
-import psutil
 import pytest
 import sqlalchemy
 from api_client import Client, Shop, assert_problem
-from logins import Tokens, login, me, refresh, register
+from api_processes import api_processes
+from logins import Tokens, login, logout, me, refresh, register
 from running_system import eventually
 from typer.testing import CliRunner, Result
 
+from api.lookout import LOOK_SECONDS
 from models import signing_keys
-from ops import cli, keys, ports, serve
-from ops.children import Child
+from ops import cli, keys
 from runtime import database, settings
 from runtime.database import Role
 
@@ -161,19 +160,9 @@ def test_of_two_rotations_at_once_one_is_told_that_the_other_was_first() -> None
 
 @pytest.fixture
 def processes(shop: Shop) -> Iterator[str]:
-    """Two real API processes on one port; the URL of both."""
-    with ExitStack() as stack:
-        reserved = stack.enter_context(ports.reserve(ports.free()))
-        port = reserved.getsockname()[1]
-        children = [Child(serve.process(name, port, env=os.environ), subprocess.DEVNULL) for name in ("one", "two")]
-        for child in children:
-            stack.callback(child.stop)
-        eventually(lambda: all(listens(child.pid) for child in children), "two API processes")
-        yield f"http://{ports.LOOPBACK}:{port}"
-
-
-def listens(pid: int) -> bool:
-    return any(each.status == psutil.CONN_LISTEN for each in psutil.Process(pid).net_connections("tcp"))
+    """The URL of two real API processes."""
+    with api_processes(2) as url:
+        yield url
 
 
 class Visitor(threading.Thread):
@@ -220,3 +209,22 @@ def test_s14_a_rotation_under_load_gives_nobody_a_401(processes: str, anonymous:
     assert statuses.keys() == {200}, statuses
     assert statuses[200] > 100
     assert len(set().union(*(visitor.signers for visitor in visitors))) == 3, "tokens of every key were shown"
+
+
+def test_s19_in_real_processes_too_a_logout_ends_the_access_tokens(processes: str, anonymous: Client) -> None:
+    register(anonymous)
+    tokens = Tokens.of(login(anonymous))
+
+    def answers(times: int) -> set[int]:
+        """Each on a connection of its own."""
+        found = set()
+        for _ in range(times):
+            with Client(processes, None, None) as client:
+                found.add(me(client, tokens.access).status_code)
+        return found
+
+    assert answers(30) == {200}
+    logout(anonymous, tokens.refresh)
+    time.sleep(LOOK_SECONDS)
+    eventually(lambda: answers(10) == {401}, "nobody believes it any more", 5 - LOOK_SECONDS)
+    assert answers(30) == {401}
