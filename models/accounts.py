@@ -82,7 +82,8 @@ def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, 
     comes second and is no admin any more."""
     active_admin = and_(users.c.role == Role.ADMIN, users.c.disabled_at.is_(None))
     concerned = or_(users.c.id.in_([each for each in (user_id, by) if each is not None]), active_admin)
-    rows = connection.execute(select(users).where(concerned).order_by(users.c.id).with_for_update())
+    # Not FOR UPDATE, which would hold up their orders: these have foreign keys.
+    rows = connection.execute(select(users).where(concerned).order_by(users.c.id).with_for_update(key_share=True))
     return {row.id: User.of(row) for row in rows}
 
 
