@@ -14,6 +14,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from api import rate_limits
+from api.tokens import Epochs
 from models import errors
 from models.permissions import GRANTED, Permission, Role
 
@@ -22,10 +23,12 @@ SCHEME = "Bearer "
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent this request, as their token says."""
+    """Who sent this request, as their token says: in which session, and what could be revoked of it meanwhile."""
 
     id: UUID
     role: Role
+    session_id: UUID
+    epochs: Epochs
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTED[self.role]
@@ -38,13 +41,16 @@ def authenticate(request: Request) -> Caller:
     """The caller, from the one Authorization header.
 
     Raises:
-        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
+        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token, or was revoked.
+        errors.Unavailable: this process cannot say whether it was revoked.
         errors.RateLimited: the caller has sent too many requests.
     """
-    identity = request.app.state.services.tokens.verify(_bearer_token(request))
+    services = request.app.state.services
+    identity = services.tokens.verify(_bearer_token(request))
+    services.lookout.check(identity.epochs)
     rate_limits.charge_caller(request.scope, identity.user_id)
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role)
+    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs)
 
 
 def _bearer_token(request: Request) -> str:
@@ -123,6 +129,9 @@ Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_A
 SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+ChangesPassword = Annotated[Caller, Depends(may(Permission.CHANGE_PASSWORD))]
+SeesUsers = Annotated[Caller, Depends(may(Permission.SEE_USERS))]
+ChangesUsers = Annotated[Caller, Depends(may(Permission.CHANGE_USERS))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

@@ -24,10 +24,12 @@ from api.routes import (
     ops,
     order_list,
     orders,
+    password,
     place_order,
     products,
     streams,
     transitions,
+    user_admin,
     users,
 )
 from runtime import logs, settings
@@ -43,7 +45,9 @@ ROUTERS = (
     transitions.router,
     products.router,
     auth.router,
+    password.router,
     users.router,
+    user_admin.router,
     analytics.router,
     feed.router,
     ops.router,

@@ -88,6 +88,10 @@ async def _transition_id(transition_id: Annotated[str, Path(description="the `id
     return parse_id(transition_id)
 
 
+async def _user_id(user_id: Annotated[str, Path(description="the user's `id`")]) -> UUID:
+    return parse_id(user_id)
+
+
 async def _letter_id(letter_id: Annotated[str, Path(description="the dead letter's `id`")]) -> int:
     if not ROW_ID.fullmatch(letter_id):
         raise errors.NotFound
@@ -169,6 +173,7 @@ OurServices = Annotated[Services, Depends(_services)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
+UserId = Annotated[UUID, Depends(_user_id)]
 LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from models import money, passwords
 from models.lifecycle import Status
+from models.permissions import Role
 from models.products import SKU_PATTERN
 from models.users import EMAIL_CHARACTERS_MAX
 
@@ -69,6 +70,17 @@ class Login(Form):
 
 class RefreshToken(Form):
     refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class PasswordChange(Form):
+    current_password: GivenPassword
+    new_password: Password
+
+
+class UserChange(Form):
+    # As in TransitionForm: what arrives is the enumeration's JSON string.
+    role: Annotated[Role | None, Field(strict=False)] = None
+    disabled: bool | None = None
 
 
 class ProductForm(Form):

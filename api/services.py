@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass
 
-from api import acceptor
+from api import acceptor, lookout
 from api.acceptor import Acceptor
 from api.counters import Counters
 from api.database import Database
 from api.hashing import HashingGate
+from api.lookout import Lookout
 from api.throttle import Throttle
 from api.tokens import Tokens
 from api.trail import Trail
 from api.views import AnswerRenderer
 from api.watch import Watch
-from models import passwords, signing_keys
+from models import passwords
 from models.acceptance import Terms
 from models.lifecycle import Policy
+from models.sessions import Rules
 from runtime import database
 from runtime.settings import Settings
 
@@ -26,6 +28,8 @@ class Services:
     database: Database
     hurried: Database
     tokens: Tokens
+    lookout: Lookout
+    sessions: Rules
     hashing: HashingGate
     throttle: Throttle
     acceptor: Acceptor
@@ -38,7 +42,7 @@ async def start(settings: Settings) -> Services:
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
     policy = Policy.of(settings)
-    keys = await api_database.run(signing_keys.load, settings)
+    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
@@ -47,7 +51,9 @@ async def start(settings: Settings) -> Services:
         policy=policy,
         database=api_database,
         hurried=hurried,
-        tokens=Tokens(settings, keys),
+        tokens=tokens,
+        lookout=looking,
+        sessions=Rules.of(settings),
         hashing=hashing,
         throttle=Throttle(settings, Counters(settings)),
         watch=Watch(api_database),
@@ -62,5 +68,6 @@ async def stop(services: Services) -> None:
     await services.trail.close()
     services.hashing.close()
     await services.throttle.counters.close()
+    await services.lookout.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api import context
+from api.client_address import client_address
 from api.database import Database
 from models import audit_log
 from models.audit_log import NOBODY, EventName, Requester, SecurityEvent
@@ -98,7 +99,7 @@ class Trail:
 async def _requester(request: Request) -> Requester:
     """Who asks, as their token says; nobody, before they have logged in."""
     actor = getattr(request.state, "caller", None)
-    return Requester(actor, request.client.host if request.client else None, context.request_id())
+    return Requester(actor, client_address(request.scope), context.request_id())
 
 
 # Declared behind the guard, which finds out who the caller is.

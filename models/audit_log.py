@@ -38,6 +38,7 @@ class EventName(StrEnum):
     USER_ENABLED = "user.enabled"
     ROLE_CHANGED = "role.changed"
     KEY_ROTATED = "key.rotated"
+    KEY_RETIRED = "key.retired"
     TRANSITION_ASKED = "transition.asked"
     LETTER_REPLAYED = "dead-letter.replayed"
     LETTER_DISCARDED = "dead-letter.discarded"

@@ -2,16 +2,16 @@
 
     OrderPipelineError
     ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken
-    ├── Forbidden
+    ├── Forbidden                WrongPassword
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
     │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin
     ├── RateLimited
     └── Unavailable              TookTooLong
 
@@ -77,6 +77,12 @@ class Forbidden(OrderPipelineError):
     """You are not permitted to do this."""
 
     code = "forbidden"
+
+
+class WrongPassword(Forbidden):
+    """The current password is another one; nothing was changed."""
+
+    code = "wrong_password"
 
 
 class NotFound(OrderPipelineError):
@@ -173,6 +179,12 @@ class WeakPassword(Refused):
     """The password is shorter than 8 characters, too common, or made of your own data; choose another."""
 
     code = "weak_password"
+
+
+class PasswordUnchanged(Refused):
+    """The new password is the current one; choose another."""
+
+    code = "password_unchanged"
 
 
 class ReasonRequired(Refused):
@@ -279,6 +291,18 @@ class NothingToReplay(Conflict):
     """This dead letter is that of a message which no work stood behind; it can only be discarded."""
 
     code = "nothing_to_replay"
+
+
+class OwnAccount(Conflict):
+    """Admins cannot disable themselves or give up their own role; another admin can."""
+
+    code = "own_account"
+
+
+class LastAdmin(Conflict):
+    """This is the last admin who can log in; make another one first."""
+
+    code = "last_admin"
 
 
 class RateLimited(OrderPipelineError):

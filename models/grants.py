@@ -16,7 +16,9 @@ ALL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
     Role.API: {
         "users": WRITE,
+        "sessions": WRITE,
         "refresh_tokens": WRITE,
+        "revocations": ADD,
         "signing_keys": READ,
         "products": WRITE,
         "idempotency_keys": WRITE,
@@ -38,7 +40,9 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
     },
     Role.WORKER: {
         "products": frozenset({"SELECT", "UPDATE"}),
+        "sessions": frozenset({"SELECT", "DELETE"}),
         "refresh_tokens": frozenset({"SELECT", "DELETE"}),
+        "revocations": frozenset({"SELECT", "DELETE"}),
         "idempotency_keys": frozenset({"SELECT", "UPDATE", "DELETE"}),
         "orders": frozenset({"SELECT", "UPDATE"}),
         "order_items": READ,

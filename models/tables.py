@@ -11,8 +11,10 @@ from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
 from models.refresh_tokens import refresh_tokens
+from models.revocations import revocations
 from models.rollups import daily_orders, daily_user_revenue, rollup_state
 from models.schedule import schedule_state
+from models.sessions import sessions
 from models.signing_keys import signing_keys
 from models.transition_requests import transition_requests
 from models.users import users
@@ -34,8 +36,10 @@ __all__ = [
     "outbox",
     "products",
     "refresh_tokens",
+    "revocations",
     "rollup_state",
     "schedule_state",
+    "sessions",
     "signing_keys",
     "transition_requests",
     "users",

@@ -23,6 +23,9 @@ from runtime.rates import Rate
 SECRET_BYTES_MIN = 32
 ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 OFF = ("", "0", "false", "no", "off")
+# What a password hash may cost at most: nobody is to be able to log in at the price of a machine.
+ARGON2_MEMORY_KIB_MAX = 128 * 1024
+ARGON2_TIME_COST_MAX = 10
 
 
 # On one's own machine everything comes from one address.
@@ -150,8 +153,9 @@ class Settings(BaseSettings):
         minutes=15
     )
     refresh_token_life: Duration = timedelta(days=30)
-    argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
-    argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+    session_life: Duration = timedelta(days=90)
+    argon2_memory_kib: Annotated[int, Field(ge=19456, le=ARGON2_MEMORY_KIB_MAX)] = 19456
+    argon2_time_cost: Annotated[int, Field(ge=2, le=ARGON2_TIME_COST_MAX)] = 2
 
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
     cors_origins: Annotated[Origins, NoDecode, AfterValidator(_as_origins), BeforeValidator(_split)] = ()

@@ -22,4 +22,6 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry("forget transition requests long settled", kind="upkeep.prune-transition-requests", every=day(at="03:15")),
     Entry("forget dead letters long resolved", kind="upkeep.prune-dead-letters", every=day(at="03:30")),
     Entry("forget refresh tokens long expired", kind="upkeep.prune-refresh-tokens", every=day(at="03:45")),
+    Entry("forget sessions long over", kind="upkeep.prune-sessions", every=day(at="04:00")),
+    Entry("forget revocations every process has heard of", kind="upkeep.prune-revocations", every=minutes(60)),
 )

@@ -79,6 +79,18 @@ def seal_audit_log(connection: Connection, due: Sequence[Work]) -> None:
     _again_if(sealed == audit_chain.EVENTS_PER_BITE, connection, due)
 
 
+@task("upkeep.prune-sessions")
+def prune_sessions(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget sessions that were over long ago."""
+    _forget("sessions", connection, due)
+
+
+@task("upkeep.prune-revocations")
+def prune_revocations(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget revocations of credentials that have expired since."""
+    _forget("revocations", connection, due)
+
+
 def _forget(table: str, connection: Connection, due: Sequence[Work]) -> None:
     _again_if(retention.forget(connection, table) == retention.ROWS_PER_BITE, connection, due)
 

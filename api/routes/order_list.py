@@ -83,6 +83,7 @@ async def list_orders(
     newest_first = sort == "-placed_at"
 
     async def read(last: Order | None) -> Sequence[Order]:
+        services.lookout.check(caller.epochs)  # An export may take long, and its reader be logged out meanwhile.
         behind = Position(last.placed_at, last.id) if last else after
         return await services.database.run(
             order_list.page, narrowed, behind, exports.ORDERS_PER_PAGE, newest_first=newest_first

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 
-from api.access import Sees
+from api.access import Caller, Sees
 from api.dependencies import LastEventId, OrderId, OurServices
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
@@ -50,7 +50,8 @@ SENT = {
     },
 )
 async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
-    """Every event of an order, those that happened first; ends when the order has reached a final status.
+    """Every event of an order, those that happened first; ends when the order has reached a final status, or the caller
+    was logged out.
 
     It also ends after a while (15 minutes, unless configured otherwise): reconnect with `Last-Event-ID`.
     """
@@ -58,16 +59,18 @@ async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, l
     happened = await services.database.run(orders.events_of, order_id, visible_to(caller))
     if _is_over(happened) and happened[-1].version <= last:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return StreamingResponse(_events(services, order_id, last), media_type="text/event-stream")
+    return StreamingResponse(_events(services, caller, order_id, last), media_type="text/event-stream")
 
 
-async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
+async def _events(services: Services, caller: Caller, order_id: UUID, seen: int) -> AsyncIterator[str]:
     ends_at = time.monotonic() + services.settings.stream_life.total_seconds()
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
     # A client that wants to go on connects again, with the last id it has seen and a token that holds.
-    while not shutdown.has_begun() and (left := ends_at - time.monotonic()) > 0:
+    while (
+        not shutdown.has_begun() and services.lookout.holds(caller.epochs) and (left := ends_at - time.monotonic()) > 0
+    ):
         for event in happened:
             if event.version > seen:
                 yield _spell(event)
