@@ -61,7 +61,8 @@ _MOVE = text(
     WITH step AS (
         SELECT * FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS s(
             place int, order_id uuid, version int, source text, target text, actor text, reason text,
-            tracking_number text, request_id text, traceparent text, stays interval, follow_up text, follow_up_in interval)
+            tracking_number text, request_id text, traceparent text, stays interval, follow_up text,
+            follow_up_in interval)
     ), locked AS (
         SELECT orders.id FROM step
         JOIN orders ON orders.id = step.order_id AND orders.version = step.version AND orders.status = step.source
