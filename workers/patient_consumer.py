@@ -4,6 +4,7 @@ Celery's own waits up to half a minute between two attempts, long after the rela
 publishes the events of a task, which are for Flower, each by itself: that was a third of the node's main process.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from celery.worker.consumer import Consumer
@@ -22,9 +23,13 @@ EVENTS_GATHER_SECONDS = 0.2
 class PatientConsumer(Consumer):
     """What it does between two connections, and between two messages to Flower."""
 
+    # Celery's own; the stubs do not know them.
+    hub: Any
+    _flush_events: Callable[[], None]
+
     _events_gather = False
 
-    def on_send_event_buffered(self) -> None:
+    def on_send_event_buffered(self) -> Any:
         """Called for each event of a task: they are published together, soon."""
         if not self._events_gather:
             self._events_gather = True

@@ -16,6 +16,7 @@ from world import World
 
 from api.tokens import Tokens
 from models import signing_keys
+from models.identifiers import uuid7
 from models.permissions import Role
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
@@ -34,7 +35,7 @@ pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(180 +
 def token(world: World, role: Role) -> str:
     with database.transaction(DatabaseRole.API) as connection:
         keys = signing_keys.load(connection, settings.current())
-    return Tokens(settings.current(), keys).issue(world.user(role))
+    return Tokens(settings.current(), keys).issue(world.user(role), uuid7())
 
 
 def examples_per_operation() -> int:

@@ -8,6 +8,7 @@ from world import World
 
 from models import refresh_tokens, retention, transition_requests
 from models.lifecycle import Actor, Status
+from models.refresh_tokens import Grant
 from models.retention import RULES
 from models.sessions import Rules
 from models.transition_requests import Wish
@@ -175,7 +176,7 @@ def test_a_session_goes_on_when_its_old_tokens_are_forgotten(world: World) -> No
     world.sql("UPDATE refresh_tokens SET expires_at = now() - interval '31 days' WHERE used_at IS NOT NULL")
     sweep(world, "refresh_tokens")
     with database.transaction(Role.API) as connection:
-        assert second is not None and refresh_tokens.exchange(connection, second.token, rules) is not None
+        assert isinstance(second, Grant) and refresh_tokens.exchange(connection, second.token, rules) is not None
 
 
 def test_a_key_that_is_claimed_anew_while_it_is_pruned_is_left_alone(world: World) -> None:

@@ -40,7 +40,8 @@ def begun(user: User, rules: Rules) -> Grant:
 
 def exchange(token: str, rules: Rules) -> Grant | None:
     with database.transaction(Role.API) as connection:
-        return refresh_tokens.exchange(connection, token, rules)
+        outcome = refresh_tokens.exchange(connection, token, rules)
+        return outcome if isinstance(outcome, Grant) else None
 
 
 def end(token: str) -> None:
