@@ -57,7 +57,8 @@ class Counted:
         engine = self.server.services.database.engine.sync_engine
 
         def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-            statements.append(statement)
+            if "audit_log" not in statement:  # The trail is written behind the answer, perhaps of the login before.
+                statements.append(statement)
 
         before = len(self.counter.hashes)
         event.listen(engine, "before_cursor_execute", note)
@@ -171,7 +172,7 @@ def test_s2_a_hash_is_made_anew_at_login_when_the_parameters_rose_and_never_when
 
 
 def test_s4_of_many_logins_at_once_some_are_told_to_come_back_and_the_process_goes_on(shop: Shop, ada: str) -> None:
-    with counting() as counted, Client(counted.server.url, None, None) as other:
+    with counting(LOGIN_TRIES="1000/hour") as counted, Client(counted.server.url, None, None) as other:
         before = len(counted.counter.hashes)
         with ThreadPoolExecutor(80) as threads:
             asked = [threads.submit(wrong_login, counted.server.url) for _ in range(80)]
