@@ -94,6 +94,8 @@ def test_s17_a_spent_token_that_comes_again_ends_its_session_and_no_other(
     assert_problem(refresh(anonymous, first.refresh), *REFUSED)
     assert_problem(refresh(anonymous, second.refresh), *REFUSED)
     assert why(shop) == ["reuse", None]
+    recorded = "SELECT user_id = (SELECT user_id FROM sessions LIMIT 1) FROM audit_log WHERE event = 'refresh.reused'"
+    assert shop.world.sql(recorded) == [(True,)], "once: then the session was over"
     assert refresh(anonymous, other.refresh).status_code == 200
 
 
