@@ -108,7 +108,8 @@ def test_s25_what_is_done_on_the_command_line_is_recorded_with_who_did_it(world:
     for arguments in (["disable"], ["disable"], ["enable"], ["role", "staff"]):
         done = CliRunner().invoke(cli.app, ["user", arguments[0], "bob@example.com", *arguments[1:]])
         assert done.exit_code == 0, done.output
-    done = CliRunner().invoke(cli.app, ["user", "password", "bob@example.com", "--password-stdin"], input="an evening in june\n")
+    password = ["user", "password", "bob@example.com", "--password-stdin"]
+    done = CliRunner().invoke(cli.app, password, input="an evening in june\n")
     assert done.exit_code == 0, done.output
     written = entries()
     assert [entry.event for entry in written] == ["user.disabled", "user.enabled", "role.changed", "password.changed"]

@@ -28,6 +28,19 @@ LEANS_ON = {
 }
 
 
+ORDERS_IN_TIME = """
+    INSERT INTO orders (id, number, user_id, status, version, currency, total_minor, metadata, placed_at, placed_on,
+        due_at, updated_at)
+    SELECT uuidv7(), to_hex(n), :user, 'confirmed', 2, 'EUR', 1, '{}', now(), current_date, now() + interval '1 hour',
+        now()
+    FROM generate_series(1, 20000) AS n
+"""
+REQUESTS_APPLIED = """
+    INSERT INTO transition_requests (id, order_id, to_status, actor, requested_by, state, created_at, resolved_at)
+    SELECT uuidv7(), id, 'cancelled', 'owner', :user, 'applied', now() - interval '1 hour', now() FROM orders
+"""
+
+
 def plans(verb: Callable[[Connection], object]) -> list[list[dict[str, Any]]]:
     """The nodes of the plan of each statement that the verb sends."""
     sent: list[tuple[str, Any]] = []
@@ -85,15 +98,9 @@ def test_stuck_and_overdue_orders_are_found_by_their_deadline(world: World) -> N
 def much_that_is_in_order(world: World) -> None:
     """Orders that are in time, and requests that were applied."""
     user = world.user()
-    for statement in (
-        "INSERT INTO orders (id, number, user_id, status, version, currency, total_minor, metadata, placed_at,"
-        " placed_on, due_at, updated_at) SELECT uuidv7(), to_hex(n), :user, 'confirmed', 2, 'EUR', 1, '{}', now(),"
-        " current_date, now() + interval '1 hour', now() FROM generate_series(1, 20000) AS n",
-        "INSERT INTO transition_requests (id, order_id, to_status, actor, requested_by, state, created_at, resolved_at)"
-        " SELECT uuidv7(), id, 'cancelled', 'owner', :user, 'applied', now() - interval '1 hour', now() FROM orders",
-        "ANALYZE orders, transition_requests",
-    ):
-        world.sql(statement, user=user.id)
+    world.sql(ORDERS_IN_TIME, user=user.id)
+    world.sql(REQUESTS_APPLIED, user=user.id)
+    world.sql("ANALYZE orders, transition_requests")
 
 
 def test_lost_work_is_found_by_its_age_and_never_row_by_row(world: World) -> None:
