@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from benchmarks import callers, load, meters, stand
 from benchmarks.contenders import SKUS
@@ -18,8 +17,6 @@ CONNECTIONS = 64
 USERS = 500
 STATEMENTS_PER_ORDER_MAX = 0.5
 WAL_BYTES_PER_ORDER_MAX = 6_000
-
-pytestmark = pytest.mark.xdist_group("whole system")
 
 
 def test_64_connections_share_statements_and_every_answered_order_is_there(

@@ -10,7 +10,7 @@ CLIENTS, SECONDS = 200, 4.0
 # Half is what is wanted, on a machine that does nothing else. With hashing as urgent as all else it is an eighth.
 RATIO_MIN = 0.25
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_s4_two_hundred_logins_at_once_cost_bounded_memory_and_neither_liveness_nor_most_orders() -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from running_system import bare_environment
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_it_measures_how_soon_how_many_and_at_what_cost_and_judges_each() -> None:

@@ -24,7 +24,7 @@ IN_FLIGHT = 24
 CLIENTS = 8
 GRACE_SECONDS = 12
 PATIENCE_SECONDS = 40
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(200 + 10 * KILLS)]
+pytestmark = pytest.mark.timeout(200 + 10 * KILLS)
 BODY = json.dumps({"items": [{"sku": "BOWL-OAK", "quantity": 1}, {"sku": "CUP-ENAMEL", "quantity": 2}]})
 
 

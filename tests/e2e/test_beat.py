@@ -15,7 +15,7 @@ from world import World
 
 from schedules.timetable import TIMETABLE
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TAKE_OVER_SECONDS = 2
 FOLD = "rollups.fold"

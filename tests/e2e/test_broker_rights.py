@@ -12,7 +12,7 @@ from running_system import RunningSystem, eventually
 from ops import secrets_file
 from ops.broker_users import SUPERVISES, WORKS
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def ordered(system: RunningSystem) -> str:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from benchmarks import __main__ as bench
 from benchmarks.faults import FAULTS
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 ORDERS, SECONDS = 1500, 12
 

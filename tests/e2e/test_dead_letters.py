@@ -16,7 +16,7 @@ from running_system import RunningSystem, bare_environment, eventually, running
 
 from ops import ports
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_ATTEMPTS = 3

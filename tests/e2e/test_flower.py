@@ -12,7 +12,7 @@ from world import World
 
 from ops import ports
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 LOGIN = ("ops", "a-long-password")
 

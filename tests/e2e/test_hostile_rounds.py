@@ -10,8 +10,6 @@ from api_process import ApiProcess, running
 from hostile_requests import CORPUS
 from raw_http import HungUp, connected
 
-pytestmark = pytest.mark.xdist_group("whole system")
-
 ROUNDS = 40
 AT_ONCE = 16
 

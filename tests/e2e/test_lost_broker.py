@@ -19,7 +19,7 @@ from models.products import Product
 from models.users import User
 from runtime import database
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 KILLS_UNDER_LOAD, KILLS_IN_HAND = 12, 3
 LEASE_SECONDS = "2"

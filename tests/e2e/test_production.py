@@ -19,8 +19,6 @@ from ops import engines, ports
 from ops.children import Child, Process
 from runtime import settings
 
-pytestmark = pytest.mark.xdist_group("whole system")
-
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CANARY = "ca9ary"

@@ -7,13 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"## One order by curl\n.*?```sh\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.xdist_group("e2e")
 def test_the_session_in_the_readme_works(system: Any, tmp_path: Path) -> None:
     found = BLOCK.search(README.read_text())
     assert found is not None

@@ -10,7 +10,7 @@ from pipeline_nodes import CELERY, Node, Pipeline, all_delivered, assert_every_o
 from running_system import eventually
 from world import World
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TAKE_OVER_SECONDS = 2.0
 LEADS = "this relay leads"

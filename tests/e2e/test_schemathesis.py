@@ -29,7 +29,7 @@ SEED = int(os.environ.get("SEED", "1"))
 REPORT = os.environ.get("REPORT")  # where the figures of a long run are to be kept
 # So many are made up in any case: every rule of the description, kept and broken.
 SYSTEMATIC = 1000
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(180 + CASES // 20)]
+pytestmark = pytest.mark.timeout(180 + CASES // 20)
 
 
 def token(world: World, role: Role) -> str:

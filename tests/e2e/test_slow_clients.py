@@ -19,7 +19,7 @@ from raw_http import HungUp, ask, connected, request
 from running_system import eventually
 from world import World
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 HEADERS_SECONDS, REQUEST_SECONDS, STALL_SECONDS = 2.0, 4.0, 2.0
 SETTINGS = {

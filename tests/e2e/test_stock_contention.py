@@ -19,7 +19,7 @@ from running_system import RunningSystem, bare_environment, eventually, running
 from models.lifecycle import HOLDING
 from ops import ports
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SKU = "LAST-PIECES"
 PIECES, ORDERS, ASKED = 100, 1000, 20

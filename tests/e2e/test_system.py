@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from running_system import RunningSystem, eventually
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ORDER = {"items": [{"sku": "BOWL-OAK", "quantity": 1}, {"sku": "CUP-ENAMEL", "quantity": 2}]}
 WHOLE_WAY = ["pending", "confirmed", "processing", "shipped", "delivered"]

@@ -20,7 +20,7 @@ from ops import ports
 from ops.client import Client
 
 # They start the whole system: one after the other, in one process of the test run.
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ROLES = {"admin", "staff", "analyst", "customer"}
 

@@ -16,7 +16,7 @@ from world import World
 
 from runtime import database, settings
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 # `worker_soft_shutdown_timeout` is 5 s; docker-compose.yml waits for 30.
 SHUTDOWN_SECONDS = 20

@@ -24,8 +24,7 @@ from models.lifecycle import Status
 from models.order_list import FEW_STUCK, OPEN, Filter, Position
 from runtime import settings
 
-# One process makes the orders, once.
-pytestmark = [pytest.mark.xdist_group("list plans"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ORDERS, USERS, LIMIT = 60_000, 2_000, 21
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from models import outbox
 from models.lifecycle import Status
 from runtime import database, settings
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 CANARY = "canary-4711"
 EARLIER = "00000000-0000-7000-8000-000000000000"

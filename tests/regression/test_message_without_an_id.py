@@ -12,7 +12,7 @@ from world import World
 
 from models.lifecycle import Status
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_a_message_without_an_id_is_refused_and_the_worker_goes_on(world: World) -> None:
