@@ -71,7 +71,8 @@ class Scene:
 
     @cached_property
     def order_id(self) -> UUID:
-        return self.world.place(self.customer, {self.sku: 1}, metadata={self.word: self.word}).id
+        worded = {"client_reference": self.word, "metadata": {self.word: self.word}}
+        return self.world.place(self.customer, {self.sku: 1}, **worded).id
 
     @cached_property
     def ended_order_id(self) -> UUID:
@@ -122,6 +123,7 @@ SAMPLES: Mapping[str, Callable[[Scene], Sample]] = {
     "POST /v1/auth/password": lambda scene: Sample(
         {"current_password": scene.password, "new_password": scene.new_password}
     ),
+    "GET /v1/users": lambda scene: Sample(query=f"?email={scene.customer.email}"),
     "PATCH /v1/users/{user_id}": lambda scene: Sample({"role": Role.ANALYST}),
     "PUT /v1/products/{sku}": lambda scene: Sample(
         {"name": scene.word, "price_minor": 4200, "currency": "EUR", "on_hand": 250, "active": True},
@@ -129,7 +131,9 @@ SAMPLES: Mapping[str, Callable[[Scene], Sample]] = {
     ),
     "POST /v1/orders": lambda scene: Sample(scene.order()),
     "POST /v1/orders/batch": lambda scene: Sample({"orders": [{"item_reference": scene.word, **scene.order()}]}),
-    "GET /v1/orders": lambda scene: Sample(query=f"?user_id={scene.customer.id}&sku={scene.sku}"),
+    "GET /v1/orders": lambda scene: Sample(
+        query=f"?user_id={scene.customer.id}&sku={scene.sku}&client_reference={scene.word}"
+    ),
     "GET /v1/orders/{order_id}/stream": lambda scene: Sample(path={"order_id": scene.ended_order_id}),
     "POST /v1/orders/{order_id}/transitions": lambda scene: Sample({"to": Status.CANCELLED, "reason": scene.word}),
     "POST /v1/ops/dead-letters/{letter_id}/replay": lambda scene: Sample({"reason": scene.word}),
