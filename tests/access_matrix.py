@@ -84,6 +84,11 @@ KNOWN: Mapping[str, Role] = {
 CALLERS = (*STRANGERS, *KNOWN)
 
 
+def who_may(operation: str) -> Who:
+    assert operation in WHO, f"say in WHO (tests/access_matrix.py) who may ask for {operation}"
+    return WHO[operation]
+
+
 def due(who: Who, caller: str) -> str:
     """The status that this caller is to get."""
     if who.roles is None:

@@ -6,7 +6,7 @@ A new operation needs a line in `SAMPLES` where the document's own example would
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import count
 from typing import Any
@@ -161,9 +161,6 @@ class SampleRequest:
     def send(self, http: httpx2.Client, authorization: str | None) -> httpx2.Response:
         credentials = {} if authorization is None else {"Authorization": authorization}
         return http.request(self.method, self.path, json=self.body, headers={**self.headers, **credentials})
-
-    def changed(self, **values: Any) -> "SampleRequest":
-        return replace(self, **values)
 
 
 def request_for(operation: Operation, scene: Scene, *, for_nothing: bool = False) -> SampleRequest:
