@@ -5,6 +5,7 @@ Nothing here lists the operations: a new route is in the matrix on the day it is
 `make test ARGS="-n 0 -rP tests/api/test_access_matrix.py"`.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,7 +29,7 @@ from access_matrix import (
 )
 from api_client import Client, Shop
 from openapi_client import Description, Operation
-from sample_requests import SAMPLES, Scene, request_for
+from sample_requests import PARAMETERS, SAMPLES, Scene, request_for
 from world import World
 
 from models import signing_keys, tables
@@ -121,6 +122,26 @@ def test_s15_s20_s21_every_caller_of_every_operation_gets_the_answer_that_is_due
     assert len(matrix) == len(operations) * len(CALLERS)
     flaws = "\n".join(matrix.flaws())
     assert not flaws, f"\n{matrix}\n{flaws}\nIf a sample request is at fault: SAMPLES in tests/sample_requests.py"
+
+
+def test_s21_what_is_part_of_anothers_thing_is_missing_under_ones_own(
+    shop: Shop, operations: Operations, scene: Callable[[], Scene]
+) -> None:
+    """Somebody else's transition, asked for by the id of one's own order."""
+    owned = [each for each in operations.values() if who_may(each.name).foreign is Foreign.IS_MISSING]
+    nested = [(operation, re.findall(r"{(\w+)}", operation.path)) for operation in owned]
+    nested = [(operation, names) for operation, names in nested if len(names) > 1]
+    assert nested
+    for operation, (whole, part) in nested:
+        mine, theirs = scene(), scene()
+        client = shop.client(mine.customer)
+        present, missing = PARAMETERS[part]
+        answers = [
+            client.request(operation.method, operation.path.format(**{whole: PARAMETERS[whole][0](mine), part: each}))
+            for each in (present(mine), present(theirs), missing)
+        ]
+        assert answers[0].is_success
+        assert not flaw_of(answers[1], "404", answers[2])
 
 
 class Asking:

@@ -35,6 +35,8 @@ from runtime import database, settings
 pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(180)]
 
 OPERATIONS = tuple(Description.committed().operations.values())
+# The processes say all that they ever say.
+WORDY = {"LOG_LEVEL": "DEBUG"}
 API_SETTINGS = {"LOGIN_TRIES": "5/minute", "LOCK_TIMEOUT": "0.3", "DATABASE_POOL_TIMEOUT": "1"}
 # What exists to keep what clients say, and is shown to those who may see it (DESIGN.md, section 3).
 KEPT = {
@@ -110,7 +112,7 @@ class Sender:
 
 @pytest.fixture
 def api(nodes: Pipeline, tmp_path: Path) -> Iterator[ApiProcess]:
-    with running(tmp_path, {**API_SETTINGS, "BROKER_URL": nodes.broker_url}) as started:
+    with running(tmp_path, {**API_SETTINGS, **WORDY, "BROKER_URL": nodes.broker_url}) as started:
         yield started
 
 
@@ -123,14 +125,14 @@ def sender(world: World, api: ApiProcess) -> Iterator[Sender]:
 def test_s39_a_canary_is_found_nowhere_but_where_it_is_kept(
     world: World, nodes: Pipeline, api: ApiProcess, sender: Sender
 ) -> None:
-    relay = nodes.start_relay(MAX_ATTEMPTS="1")
+    relay = nodes.start_relay(MAX_ATTEMPTS="1", **WORDY)
     ready(relay)
     send_everything(sender)
     send_the_corpus(sender)
     while_the_database_is_in_trouble(sender)
     queued, rows = on_the_broker(nodes.broker_url), in_tables(world)
     with half_of_all_moves_failing(world):
-        worker = nodes.start_worker(MAX_ATTEMPTS="1")
+        worker = nodes.start_worker(MAX_ATTEMPTS="1", **WORDY)
         eventually(lambda: world.sql("SELECT count(*) FROM outbox") == [(0,)], "all work done or given up", seconds=60)
     eventually(lambda: sender.missing_in_the_log() == set(), "a line for every request")
     written = {node.name: node.log.read_text() for node in (relay, worker)}
