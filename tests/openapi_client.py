@@ -27,6 +27,11 @@ class Operation:
     path: str
     described: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """As the design spells it: method and path."""
+        return f"{self.method} {self.path}"
+
     def parameters(self, place: str) -> dict[str, Mapping[str, Any]]:
         return {each["name"]: each for each in self.described.get("parameters", ()) if each["in"] == place}
 
