@@ -14,7 +14,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from models import errors
-from models.permissions import GRANTED, Permission, Role
+from models.permissions import ENROLMENT, GRANTED, Permission, Role
 
 SCHEME = "Bearer "
 # The description of the API is for everybody; FastAPI serves it from a route that takes no guard.
@@ -27,9 +27,10 @@ class Caller:
 
     id: UUID
     role: Role
+    must_enrol: bool = False
 
     def may(self, permission: Permission) -> bool:
-        return permission in GRANTED[self.role]
+        return permission in (ENROLMENT if self.must_enrol else GRANTED[self.role])
 
 
 Guard = Callable[[Request], Awaitable[Any]]
@@ -46,7 +47,7 @@ def authenticate(request: Request) -> Caller:
         raise errors.InvalidToken
     identity = request.app.state.services.tokens.verify(values[0][len(SCHEME) :].strip())
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role)
+    return Caller(identity.user_id, identity.role, identity.must_enrol)
 
 
 def may(*permissions: Permission) -> Guard:
@@ -55,7 +56,7 @@ def may(*permissions: Permission) -> Guard:
     async def guard(request: Request) -> Caller:
         caller = authenticate(request)
         if not any(caller.may(permission) for permission in permissions):
-            raise errors.Forbidden
+            raise errors.MfaEnrolmentRequired if caller.must_enrol else errors.Forbidden
         check_query(request)
         return caller
 
@@ -117,6 +118,7 @@ Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_A
 SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+ManagesMfa = Annotated[Caller, Depends(may(Permission.MANAGE_MFA))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

@@ -42,6 +42,7 @@ OWN: Mapping[tuple[str, str], Mapping[str, bool]] = {
 }
 # Answers that are stored with the key, and given again when it comes again.
 STORED = frozenset({"201", "207", "409", "422"})
+WAIT = frozenset({"429", "503"})
 
 
 def of(operation_id: str, status: str, *, is_problem: bool, is_keyed: bool, is_page: bool) -> dict[str, Any]:
@@ -53,8 +54,8 @@ def of(operation_id: str, status: str, *, is_problem: bool, is_keyed: bool, is_p
         found["WWW-Authenticate"] = True
     if is_keyed and status in STORED:
         found["Idempotent-Replayed"] = False
-    if is_problem and (status == "503" or (is_keyed and status == "409")):
-        found["Retry-After"] = status == "503"
+    if is_problem and (status in WAIT or (is_keyed and status == "409")):
+        found["Retry-After"] = status in WAIT
     return {
         name: {"$ref": f"#/components/headers/{name}"} if is_always else _SPELLED[name]
         for name, is_always in found.items()

@@ -58,6 +58,7 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
     errors.BodyTooLarge: 413,
     errors.Conflict: 409,
     errors.StaleVersion: 412,
+    errors.TooManyCodes: 429,
     errors.Unavailable: 503,
     errors.OrderPipelineError: 500,
 }
@@ -92,6 +93,8 @@ def response(error: errors.OrderPipelineError) -> Response:
         answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if isinstance(error, errors.IdempotencyInProgress | errors.Unavailable):
         answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if isinstance(error, errors.TooManyCodes):
+        answer.headers["Retry-After"] = str(error.wait_seconds)
     return answer
 
 

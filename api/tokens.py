@@ -13,7 +13,7 @@ import jwt
 
 from models import errors
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.permissions import Permission, Role
 from models.signing_keys import KeyState, SigningKey
 from models.users import User
 from runtime.settings import Settings
@@ -25,6 +25,11 @@ LEEWAY_SECONDS = 30
 REMEMBERED_MAX = 100_000
 FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit", "b64"})
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role")
+# The scope (RFC 9068, section 2.2.3) of who has yet to set up multi-factor login. Other tokens have none: the role says
+# what they permit.
+ENROLMENT_SCOPE = Permission.MANAGE_MFA.value
+# How the user was authenticated (RFC 8176).
+PASSWORD_ALONE, TWO_FACTORS = ("pwd",), ("pwd", "otp", "mfa")
 KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -35,6 +40,7 @@ class Identity:
     user_id: UUID
     role: Role
     expires_at: int
+    must_enrol: bool = False
 
 
 class Tokens:
@@ -48,7 +54,7 @@ class Tokens:
 
     def issue(self, user: User) -> str:
         now = int(time.time())
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user.id),
@@ -57,7 +63,10 @@ class Tokens:
             "iat": now,
             "exp": now + int(self._settings.access_token_life.total_seconds()),
             "jti": str(uuid7()),
+            "amr": TWO_FACTORS if user.mfa_since else PASSWORD_ALONE,
         }
+        if user.mfa_since is None and user.role in self._settings.roles_that_need_mfa:
+            claims["scope"] = ENROLMENT_SCOPE
         return jwt.encode(claims, self._signer.private, ALGORITHM, headers={"kid": self._signer.kid, "typ": TYPE})
 
     def verify(self, token: str) -> Identity:
@@ -111,7 +120,9 @@ class Tokens:
             raise ValueError("claim type")
         if expires_at - issued_at > self._settings.access_token_life.total_seconds():
             raise ValueError("life too long")
-        return Identity(UUID(subject), Role(claims["role"]), expires_at)
+        if "scope" in claims and claims["scope"] != ENROLMENT_SCOPE:
+            raise ValueError("scope")
+        return Identity(UUID(subject), Role(claims["role"]), expires_at, must_enrol="scope" in claims)
 
 
 def _acceptable_kid(header: Mapping[str, Any]) -> str:

@@ -61,7 +61,8 @@ def sign_tokens(settings: Settings, numbers: Iterable[int]) -> list[str]:
     engine.dispose()
     now = datetime.now(UTC)
     return [
-        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, now)) for number in numbers
+        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, None, now))
+        for number in numbers
     ]
 
 

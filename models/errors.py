@@ -1,8 +1,8 @@
 """Everything that can be refused, as one tree. `code` is part of the contract; the docstring is the default message.
 
     OrderPipelineError
-    ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken
-    ├── Forbidden
+    ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken · MfaRequired · InvalidMfaCode
+    ├── Forbidden                MfaEnrolmentRequired · ReauthenticationFailed
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
@@ -11,7 +11,9 @@
     │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay ·
+    │                            MfaAlreadyEnabled · MfaNotEnabled · NoPendingEnrolment
+    ├── TooManyCodes
     └── Unavailable
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
@@ -72,10 +74,36 @@ class InvalidRefreshToken(Unauthenticated):
     code = "invalid_refresh_token"
 
 
+class MfaRequired(Unauthenticated):
+    """The password is right, and this account asks for a second factor: send `totp_code` or `recovery_code` with it."""
+
+    code = "mfa_required"
+
+
+class InvalidMfaCode(Unauthenticated):
+    """The code is wrong, expired or already used."""
+
+    code = "invalid_mfa_code"
+
+
 class Forbidden(OrderPipelineError):
     """You are not permitted to do this."""
 
     code = "forbidden"
+
+
+class MfaEnrolmentRequired(Forbidden):
+    """Your role needs multi-factor login, and this token permits nothing but setting it up: `POST
+    /v1/users/me/mfa/totp`, confirm it, and log in again.
+    """
+
+    code = "mfa_enrolment_required"
+
+
+class ReauthenticationFailed(Forbidden):
+    """The password or the code that was to confirm this is wrong; nothing was changed."""
+
+    code = "reauthentication_failed"
 
 
 class NotFound(OrderPipelineError):
@@ -260,6 +288,34 @@ class NothingToReplay(Conflict):
     """This dead letter is that of a message which no work stood behind; it can only be discarded."""
 
     code = "nothing_to_replay"
+
+
+class MfaAlreadyEnabled(Conflict):
+    """Multi-factor login is on already; turn it off first to set it up anew."""
+
+    code = "mfa_already_enabled"
+
+
+class MfaNotEnabled(Conflict):
+    """Multi-factor login is not on."""
+
+    code = "mfa_not_enabled"
+
+
+class NoPendingEnrolment(Conflict):
+    """There is nothing to confirm, or it waited for more than ten minutes; begin again."""
+
+    code = "no_pending_enrolment"
+
+
+class TooManyCodes(OrderPipelineError):
+    """Too many wrong codes; wait as `Retry-After` says, or use a recovery code."""
+
+    code = "too_many_codes"
+
+    def __init__(self, wait_seconds: int = 30) -> None:
+        super().__init__()
+        self.wait_seconds = wait_seconds
 
 
 class Unavailable(OrderPipelineError):

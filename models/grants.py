@@ -16,6 +16,8 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
     Role.API: {
         "users": WRITE,
         "refresh_tokens": WRITE,
+        "totp": ALL,
+        "recovery_codes": ALL,
         "signing_keys": READ,
         "products": WRITE,
         "idempotency_keys": WRITE,

@@ -80,6 +80,12 @@ def exchange(connection: Connection, token: str, life: timedelta) -> tuple[User,
     return User.of(user), successor
 
 
+def revoke_all(connection: Connection, user_id: UUID) -> None:
+    """End every session of a user."""
+    mine = (refresh_tokens.c.user_id == user_id, refresh_tokens.c.used_at.is_(None))
+    connection.execute(update(refresh_tokens).where(*mine).values(used_at=func.now()))
+
+
 def revoke(connection: Connection, token: str) -> None:
     """End the session a token belongs to; an unknown token is not an error."""
     family = select(refresh_tokens.c.family).where(refresh_tokens.c.sha256 == _digest(token)).scalar_subquery()

@@ -8,10 +8,12 @@ from models.nodes import nodes
 from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
+from models.recovery_codes import recovery_codes
 from models.refresh_tokens import refresh_tokens
 from models.rollups import daily_orders, daily_user_revenue, rollup_state
 from models.schedule import schedule_state
 from models.signing_keys import signing_keys
+from models.totp import totp
 from models.transition_requests import transition_requests
 from models.users import users
 
@@ -28,10 +30,12 @@ __all__ = [
     "orders",
     "outbox",
     "products",
+    "recovery_codes",
     "refresh_tokens",
     "rollup_state",
     "schedule_state",
     "signing_keys",
+    "totp",
     "transition_requests",
     "users",
 ]

@@ -91,6 +91,12 @@ def create_user(
     typer.echo(users.create(settings.current(), email, password, role, name or None))
 
 
+@user_app.command("reset-mfa")
+def reset_mfa(email: Annotated[str, typer.Option(help="Whose phone and recovery codes are lost.")]) -> None:
+    """Turn off a user's multi-factor login, and end their sessions. Be sure who asks: nothing else is checked."""
+    typer.echo(users.reset_mfa(settings.current(), email))
+
+
 @app.command(
     "bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )

@@ -57,6 +57,16 @@ def _as_duration(value: object) -> object:
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
 
 
+# The roles of `models/permissions.py`, which stands above this package; a test keeps the two equal.
+ROLES = ("customer", "staff", "analyst", "admin")
+
+
+def _as_roles(listed: str | None) -> str | None:
+    if listed and not set(listed.split(",")) <= set(ROLES):
+        raise ValueError(f"expected some of {', '.join(ROLES)}, with commas between them and no spaces")
+    return listed
+
+
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
 
 
@@ -93,6 +103,7 @@ class Settings(BaseSettings):
     refresh_token_life: Duration = timedelta(days=30)
     argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
     argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+    mfa_required_roles: Annotated[str | None, AfterValidator(_as_roles)] = None
 
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8
@@ -110,6 +121,13 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database, in the spelling that means psycopg 3 to SQLAlchemy."""
         return f"postgresql+psycopg://{self.database_url.get_secret_value().partition('://')[2]}"
+
+    @property
+    def roles_that_need_mfa(self) -> frozenset[str]:
+        """Whose tokens permit nothing but setting up multi-factor login, until that is done."""
+        unset = "staff,admin" if self.environment is Environment.PRODUCTION else ""
+        listed = unset if self.mfa_required_roles is None else self.mfa_required_roles
+        return frozenset(listed.split(",")) if listed else frozenset()
 
     @property
     def zone(self) -> ZoneInfo:

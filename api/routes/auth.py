@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from api import second_factor
 from api.access import Public
 from api.dependencies import OurServices
 from api.forms import Login, RefreshToken, Registration
@@ -25,15 +26,16 @@ async def register(form: Registration, services: OurServices) -> UserView:
     return UserView.of(await services.database.run(users.register, email, password_hash, Role.CUSTOMER, form.name))
 
 
-@router.post("/login", responses=refusals(errors.InvalidCredentials))
+@router.post("/login", responses=refusals(errors.InvalidCredentials, *second_factor.REFUSALS))
 async def login(form: Login, services: OurServices) -> TokensView:
-    """Exchange an e-mail address and a password for an access token and a refresh token."""
+    """Exchange an address, a password, and with multi-factor login a code, for an access and a refresh token."""
     user = await services.database.run(users.by_email, form.email)
     password_hash = user.password_hash if user else None
     # An unknown or disabled user costs what a known one costs: nobody learns from the clock who has an account.
     is_match = await services.hashing.run(lambda: passwords.matches(services.settings, password_hash, form.password))
     if user is None or user.disabled_at is not None or not is_match:
         raise errors.InvalidCredentials
+    await second_factor.demand(services, user, form.second_factor)
     life = services.settings.refresh_token_life
     return _tokens(services, user, await services.database.run(refresh_tokens.issue, user.id, life))
 
