@@ -47,7 +47,7 @@ REFRESH_TOKEN = "b7Qm2Vt0cX9dLr4sKz8wYp1nHf6jGa3e"
 ACCESS_TOKEN = "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTljYWRjOCJ9.c2lnbmF0dXJl"
 TOTP_CODE = "492039"
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-RECOVERY_CODE = "kzqw-y3lf-onsw-2zlt-orsx-g5bo"
+RECOVERY_CODE = "kzqw-y3lf-onsw-2zlt-orsx-g5bo-m4ud"
 CURSOR = "WyIyMDI2LTAzLTAyIl0.5yZ0m3QkVt0cX9dL"
 AS_OF = demo.at("2026-03-06T08:00:00")
 DAY = date(2026, 3, 2)
@@ -64,7 +64,7 @@ _USER = UserView(
     created_at=demo.at("2026-03-02T09:02:11.087"),
 )
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
-_CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs"])
+_CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs-pb7x"])
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
 _FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
 _EVENTS = [EventView.of(event) for event in demo.EVENTS]

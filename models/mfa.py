@@ -11,7 +11,7 @@ from uuid import UUID
 import pyotp
 from sqlalchemy import Connection, func, select, update
 
-from models import errors, recovery_codes, refresh_tokens, totp
+from models import errors, recovery_codes, totp
 from models.totp import Outcome
 from models.users import User, users
 from runtime.settings import Settings
@@ -144,6 +144,6 @@ def _user(connection: Connection, user_id: UUID, *, locked: bool = False) -> Use
 
 
 def _switch(connection: Connection, user_id: UUID, since: object) -> None:
+    """With the epoch, every token issued so far is void (`models/refresh_tokens.py`)."""
     changed = {"mfa_since": since, "token_epoch": users.c.token_epoch + 1}
     connection.execute(update(users).where(users.c.id == user_id).values(changed))
-    refresh_tokens.revoke_all(connection, user_id)

@@ -5,7 +5,20 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, ForeignKey, LargeBinary, Table, Uuid, bindparam, func, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    Table,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from models import errors
@@ -21,6 +34,9 @@ refresh_tokens = Table(
     Column("sha256", LargeBinary, primary_key=True),
     Column("family", Uuid, nullable=False, comment="one login; all its successors carry the same family"),
     Column("user_id", Uuid, ForeignKey(users.c.id), nullable=False),
+    Column(
+        "epoch", Integer, nullable=False, server_default=text("0"), comment="the user's token_epoch when they logged in"
+    ),
     Column("issued_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("used_at", Instant, comment="exchanged or revoked"),
@@ -34,14 +50,19 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def issue(connection: Connection, user_id: UUID, life: timedelta, family: UUID | None = None) -> str:
-    """Store a new token of `family` (a new one if none) and return it; it cannot be read back."""
+def issue(connection: Connection, user: User, life: timedelta, family: UUID | None = None) -> str:
+    """Store a new token of `family` (a new one if none) and return it; it cannot be read back.
+
+    It belongs to the user as they are known here. Where their sessions have been ended since, it is void from the
+    beginning: no login that was on its way when that happened gets past it.
+    """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(
         insert(refresh_tokens).values(
             sha256=_digest(token),
             family=family or uuid7(),
-            user_id=user_id,
+            user_id=user.id,
+            epoch=user.token_epoch,
             issued_at=func.now(),
             expires_at=func.now() + life,
         )
@@ -53,7 +74,7 @@ def exchange(connection: Connection, token: str, life: timedelta) -> tuple[User,
     """Spend a token: its user and the token that takes its place.
 
     Raises:
-        errors.InvalidRefreshToken: unknown, expired, already used, or of a disabled user.
+        errors.InvalidRefreshToken: unknown, expired, already used, of a disabled user, or of a session that was ended.
     """
     spent = (
         update(refresh_tokens)
@@ -63,27 +84,24 @@ def exchange(connection: Connection, token: str, life: timedelta) -> tuple[User,
             refresh_tokens.c.expires_at > func.now(),
         )
         .values(used_at=func.now())
-        .returning(refresh_tokens.c.family, refresh_tokens.c.user_id)
+        .returning(refresh_tokens.c.family, refresh_tokens.c.user_id, refresh_tokens.c.epoch)
     )
     row = connection.execute(spent).one_or_none()
     if row is None:
         raise errors.InvalidRefreshToken
-    owner = select(users).where(users.c.id == row.user_id, users.c.disabled_at.is_(None))
-    user = connection.execute(owner).one_or_none()
-    if user is None:
+    owner = select(users).where(
+        users.c.id == row.user_id, users.c.disabled_at.is_(None), users.c.token_epoch == row.epoch
+    )
+    found = connection.execute(owner).one_or_none()
+    if found is None:
         raise errors.InvalidRefreshToken
-    successor = issue(connection, row.user_id, life, row.family)
+    user = User.of(found)
+    successor = issue(connection, user, life, row.family)
     connection.execute(
         update(refresh_tokens).where(refresh_tokens.c.sha256 == bindparam("spent")).values(successor=bindparam("next")),
         {"spent": _digest(token), "next": _digest(successor)},
     )
-    return User.of(user), successor
-
-
-def revoke_all(connection: Connection, user_id: UUID) -> None:
-    """End every session of a user."""
-    mine = (refresh_tokens.c.user_id == user_id, refresh_tokens.c.used_at.is_(None))
-    connection.execute(update(refresh_tokens).where(*mine).values(used_at=func.now()))
+    return user, successor
 
 
 def revoke(connection: Connection, token: str) -> None:

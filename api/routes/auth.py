@@ -37,7 +37,7 @@ async def login(form: Login, services: OurServices) -> TokensView:
         raise errors.InvalidCredentials
     await second_factor.demand(services, user, form.second_factor)
     life = services.settings.refresh_token_life
-    return _tokens(services, user, await services.database.run(refresh_tokens.issue, user.id, life))
+    return _tokens(services, user, await services.database.run(refresh_tokens.issue, user, life))
 
 
 @router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))

@@ -1,5 +1,6 @@
 """Codes shown at the same moment, by real threads on the real database: one of them is taken."""
 
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -9,9 +10,10 @@ from phone import Phone
 from second_factors import Enrolled, begin
 from world import World
 
-from models import errors, mfa, totp
+from models import errors, mfa, refresh_tokens, totp
 from models.mfa import Change
 from models.totp import Outcome
+from models.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 
@@ -89,3 +91,30 @@ def test_mfa_a_secret_that_was_confirmed_is_never_replaced_by_one_that_was_not(w
         enrolled.later()
         assert enrolled.shows(kept.code()).is_right
     assert 0 < both < ROUNDS, "both ways round have been tried"
+
+
+def test_mfa_no_session_that_is_begun_or_refreshed_while_it_is_turned_on_outlives_that(world: World) -> None:
+    life = timedelta(hours=1)
+    for _ in range(ROUNDS):
+        user = world.user()  # as a login has read them, before it looked at the password
+        code = begin(user.id).code()
+        with database.transaction(DatabaseRole.API) as connection:
+            before = refresh_tokens.issue(connection, user, life)
+        _, begun, refreshed = at_once(
+            partial(confirm, user.id, code), partial(begin_session, user, life), partial(refresh, before, life)
+        )
+        for token in (before, begun, refreshed):
+            assert refresh(str(token), life) is None
+
+
+def begin_session(user: User, life: timedelta) -> str:
+    with database.transaction(DatabaseRole.API) as connection:
+        return refresh_tokens.issue(connection, user, life)
+
+
+def refresh(token: str, life: timedelta) -> str | None:
+    try:
+        with database.transaction(DatabaseRole.API) as connection:
+            return refresh_tokens.exchange(connection, token, life)[1]
+    except errors.InvalidRefreshToken:
+        return None

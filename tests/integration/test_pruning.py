@@ -148,7 +148,7 @@ def test_what_is_not_settled_yet_stays_however_old_it_is(world: World) -> None:
 def test_a_session_goes_on_when_its_old_tokens_are_forgotten(world: World) -> None:
     user = world.user()
     with database.transaction(Role.API) as connection:
-        first = refresh_tokens.issue(connection, user.id, timedelta(days=30))
+        first = refresh_tokens.issue(connection, user, timedelta(days=30))
         _, second = refresh_tokens.exchange(connection, first, timedelta(days=30))
     world.sql("UPDATE refresh_tokens SET expires_at = now() - interval '31 days' WHERE used_at IS NOT NULL")
     sweep(world, "refresh_tokens")

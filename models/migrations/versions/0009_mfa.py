@@ -1,4 +1,4 @@
-"""Multi-factor login: since when a user has it, secrets of authenticator apps, recovery codes."""
+"""Multi-factor login: who has it, secrets of authenticator apps, recovery codes. And which epoch a session is of."""
 
 from alembic import op
 
@@ -8,6 +8,9 @@ down_revision = "0008"
 SCHEMA = """
 ALTER TABLE users ADD COLUMN mfa_since timestamptz;
 COMMENT ON COLUMN users.mfa_since IS 'multi-factor login was confirmed then; null: the password suffices';
+
+ALTER TABLE refresh_tokens ADD COLUMN epoch INTEGER DEFAULT 0 NOT NULL;
+COMMENT ON COLUMN refresh_tokens.epoch IS 'the user''s token_epoch when they logged in';
 
 CREATE TABLE totp (
     user_id UUID NOT NULL,
@@ -46,4 +49,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE recovery_codes, totp")
+    op.execute("ALTER TABLE refresh_tokens DROP COLUMN epoch")
     op.execute("ALTER TABLE users DROP COLUMN mfa_since")
