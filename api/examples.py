@@ -19,6 +19,7 @@ from api.ops_views import (
     WorkersView,
 )
 from api.views import (
+    AccountView,
     BatchItemView,
     BatchView,
     EventView,
@@ -63,6 +64,7 @@ _USER = UserView(
     role=Role.CUSTOMER,
     created_at=demo.at("2026-03-02T09:02:11.087"),
 )
+_ACCOUNT = AccountView(**_USER.model_dump(), disabled_at=None)
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
 _CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs-pb7x"])
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
@@ -101,9 +103,12 @@ PARAMETERS: Mapping[str, object] = {
     "order_id": str(demo.ORDER_ID),
     "transition_id": str(demo.TRANSITION_ID),
     "letter_id": str(demo.LETTER.id),
+    "user_id": str(demo.USER_ID),
     "kind": demo.LETTER.kind,
     "since": "2026-03-01T00:00:00Z",
     "sku": "BOWL-OAK",
+    "role": Role.CUSTOMER,
+    "email": EMAIL,
     "status": "pending,confirmed",
     "client_reference": demo.REFERENCE,
     "from": "2026-03-01",
@@ -116,6 +121,8 @@ REQUESTS: Mapping[str, object] = {
     "login": {"email": EMAIL, "password": PASSWORD},
     "refresh": {"refresh_token": REFRESH_TOKEN},
     "logout": {"refresh_token": REFRESH_TOKEN},
+    "change_password": {"current_password": PASSWORD, "new_password": "three bowls and no kettle"},
+    "change_user": {"role": Role.STAFF, "disabled": False},
     "begin_totp": {"password": PASSWORD},
     "confirm_totp": {"code": TOTP_CODE},
     "renew_recovery_codes": {"password": PASSWORD, "totp_code": TOTP_CODE},
@@ -161,6 +168,8 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ("login", "200"): _TOKENS,
     ("refresh", "200"): _TOKENS,
     ("get_me", "200"): _USER,
+    ("list_users", "200"): PageView[AccountView](data=[_ACCOUNT], has_more=True, next_cursor=CURSOR),
+    ("change_user", "200"): _ACCOUNT.model_copy(update={"role": Role.STAFF}),
     ("get_mfa", "200"): MfaView(enabled_at=demo.at("2026-03-02T09:04:40.512"), required=False, recovery_codes_left=9),
     ("begin_totp", "201"): TotpView(
         secret=TOTP_SECRET,

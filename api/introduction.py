@@ -10,6 +10,10 @@ DESCRIPTION = """\
 **Start here.** `register`, `login`, send the `access_token` as `Authorization: Bearer …`, `place_order` under an
 `Idempotency-Key`, and follow the order with `stream_order` or with `get_order` and `Prefer: wait=30`.
 
+**Sessions.** An access token is good for 15 minutes. When it is refused (401 `invalid_token`), `refresh` brings the
+next pair; each refresh token is spent by that, and if its answer is lost, ask again within 30 seconds. `logout` ends
+the session, `change_password` all others of yours: their access tokens are refused within 5 seconds.
+
 **Multi-factor login.** Where it is on, `login` answers 401 `mfa_required` to the right password alone: send it again
 with `totp_code` or `recovery_code`. Where a role needs it and it is not on yet, the token of `login` permits nothing
 but setting it up (403 `mfa_enrolment_required`): `begin_totp`, `confirm_totp`, and `login` with the app's next code.
@@ -32,7 +36,10 @@ once, and the answer is the first one's, byte for byte, marked `Idempotent-Repla
 TAGS = [
     {"name": "health", "description": "For load balancers and people on call: does it live, and can it serve?"},
     {"name": "auth", "description": "Accounts, logins, and the tokens everything else asks for."},
-    {"name": "users", "description": "The caller's own account, and the keys that verify access tokens."},
+    {
+        "name": "users",
+        "description": "The caller's own account, everybody's for admins, and the keys that verify access tokens.",
+    },
     {"name": "mfa", "description": "Multi-factor login: the caller's authenticator app and recovery codes."},
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},

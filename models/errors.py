@@ -2,19 +2,19 @@
 
     OrderPipelineError
     ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken · MfaRequired · InvalidMfaCode
-    ├── Forbidden                MfaEnrolmentRequired · ReauthenticationFailed
+    ├── Forbidden                WrongPassword · WrongCode · MfaEnrolmentRequired
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
-    │   │                        UnsupportedMediaType · BodyTooLarge
+    │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay ·
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin ·
     │                            MfaAlreadyEnabled · MfaNotEnabled · NoPendingEnrolment
-    ├── TooManyCodes
-    └── Unavailable
+    ├── RateLimited              TooManyCodes
+    └── Unavailable              TookTooLong
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
 """
@@ -92,18 +92,24 @@ class Forbidden(OrderPipelineError):
     code = "forbidden"
 
 
+class WrongPassword(Forbidden):
+    """The current password is another one; nothing was changed."""
+
+    code = "wrong_password"
+
+
+class WrongCode(Forbidden):
+    """The code that was to confirm this is wrong, expired or already used; nothing was changed."""
+
+    code = "wrong_code"
+
+
 class MfaEnrolmentRequired(Forbidden):
     """Your role needs multi-factor login, and this token permits nothing but setting it up: `POST
     /v1/users/me/mfa/totp`, confirm it, and log in again.
     """
 
     code = "mfa_enrolment_required"
-
-
-class ReauthenticationFailed(Forbidden):
-    """The password or the code that was to confirm this is wrong; nothing was changed."""
-
-    code = "reauthentication_failed"
 
 
 class NotFound(OrderPipelineError):
@@ -160,6 +166,24 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class HeadersTooLarge(InvalidRequest):
+    """The request has more than 64 header fields, or more than 16 KiB of them."""
+
+    code = "headers_too_large"
+
+
+class TargetTooLong(InvalidRequest):
+    """The path and the query together are longer than 4 KiB."""
+
+    code = "target_too_long"
+
+
+class TooSlow(InvalidRequest):
+    """The request did not arrive in time; send it again."""
+
+    code = "request_timeout"
+
+
 class UnacceptableOrder(Refused):
     """The order cannot be accepted."""
 
@@ -182,6 +206,12 @@ class WeakPassword(Refused):
     """The password is shorter than 8 characters, too common, or made of your own data; choose another."""
 
     code = "weak_password"
+
+
+class PasswordUnchanged(Refused):
+    """The new password is the current one; choose another."""
+
+    code = "password_unchanged"
 
 
 class ReasonRequired(Refused):
@@ -290,6 +320,18 @@ class NothingToReplay(Conflict):
     code = "nothing_to_replay"
 
 
+class OwnAccount(Conflict):
+    """Admins cannot disable themselves or give up their own role; another admin can."""
+
+    code = "own_account"
+
+
+class LastAdmin(Conflict):
+    """This is the last admin who can log in; make another one first."""
+
+    code = "last_admin"
+
+
 class MfaAlreadyEnabled(Conflict):
     """Multi-factor login is on already; turn it off first to set it up anew."""
 
@@ -308,17 +350,30 @@ class NoPendingEnrolment(Conflict):
     code = "no_pending_enrolment"
 
 
-class TooManyCodes(OrderPipelineError):
-    """Too many wrong codes; wait as `Retry-After` says, or use a recovery code."""
+class RateLimited(OrderPipelineError):
+    """Too many requests; wait as many seconds as Retry-After says."""
+
+    code = "rate_limited"
+
+    def __init__(self, seconds: float = 1.0, *, is_first: bool = False) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.is_first = is_first  # of the refusals while this delay lasts: the one that is worth noting
+
+
+class TooManyCodes(RateLimited):
+    """Too many wrong codes; wait as many seconds as Retry-After says, or use a recovery code."""
 
     code = "too_many_codes"
-
-    def __init__(self, wait_seconds: int = 30) -> None:
-        super().__init__()
-        self.wait_seconds = wait_seconds
 
 
 class Unavailable(OrderPipelineError):
     """The service cannot answer right now; retry in a moment."""
 
     code = "unavailable"
+
+
+class TookTooLong(Unavailable):
+    """The answer took too long and was given up; what was asked for may have happened all the same."""
+
+    code = "took_too_long"

@@ -1,5 +1,7 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
+from models.audit_chain import audit_seals
+from models.audit_log import audit_log, audit_unsealed
 from models.dead_letters import dead_letters
 from models.idempotency import idempotency_keys
 from models.lifecycle import legal_moves
@@ -10,14 +12,19 @@ from models.outbox import outbox
 from models.products import products
 from models.recovery_codes import recovery_codes
 from models.refresh_tokens import refresh_tokens
+from models.revocations import revocations
 from models.rollups import daily_orders, daily_user_revenue, rollup_state
 from models.schedule import schedule_state
+from models.sessions import sessions
 from models.signing_keys import signing_keys
 from models.totp import totp
 from models.transition_requests import transition_requests
 from models.users import users
 
 __all__ = [
+    "audit_log",
+    "audit_seals",
+    "audit_unsealed",
     "daily_orders",
     "daily_user_revenue",
     "dead_letters",
@@ -32,8 +39,10 @@ __all__ = [
     "products",
     "recovery_codes",
     "refresh_tokens",
+    "revocations",
     "rollup_state",
     "schedule_state",
+    "sessions",
     "signing_keys",
     "totp",
     "transition_requests",

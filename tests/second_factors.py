@@ -7,7 +7,8 @@ from uuid import UUID
 from phone import Phone
 from world import World
 
-from models import mfa, recovery_codes, totp
+from models import mfa, recovery_codes, totp, users
+from models.audit_log import NOBODY
 from models.mfa import SecondFactor
 from models.permissions import Role
 from models.totp import Outcome
@@ -18,7 +19,7 @@ from runtime.database import Role as DatabaseRole
 
 @dataclass(frozen=True)
 class Enrolled:
-    """A user, their phone, and the paper they have written their recovery codes on."""
+    """A user as they are since, their phone, and the paper they have written their recovery codes on."""
 
     world: World
     user: User
@@ -27,13 +28,16 @@ class Enrolled:
 
     @classmethod
     def new(cls, world: World, role: Role = Role.CUSTOMER) -> Self:
+        return cls.of(world, world.user(role))
+
+    @classmethod
+    def of(cls, world: World, user: User) -> Self:
         """With every code the phone can show still unspent."""
-        user = world.user(role)
         phone = begin(user.id)
         with database.transaction(DatabaseRole.API) as connection:
-            change = mfa.confirm(connection, settings.current(), user.id, phone.code())
+            change = mfa.confirm(connection, settings.current(), user.id, phone.code(), NOBODY)
+            enrolled = cls(world, users.by_id(connection, user.id) or user, phone, change.recovery_codes)
         assert change.outcome.is_right
-        enrolled = cls(world, user, phone, change.recovery_codes)
         enrolled.later()
         return enrolled
 
@@ -47,7 +51,8 @@ class Enrolled:
 
     def recovers(self, code: str) -> Outcome:
         with database.transaction(DatabaseRole.API) as connection:
-            return mfa.prove(connection, settings.current(), self.user.id, SecondFactor(recovery_code=code))
+            shown = SecondFactor(recovery_code=code)
+            return mfa.prove(connection, settings.current(), self.user.id, shown, NOBODY)
 
     def renewed(self) -> list[str]:
         """New recovery codes, in place of the ones on the paper."""

@@ -18,7 +18,7 @@ from api.aggregate_views import (
     UserRevenueView,
 )
 from api.dependencies import OurServices
-from api.forms import Currency
+from api.forms import AS_A_DAY, Currency
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
@@ -34,8 +34,10 @@ WINDOW_DAYS_MAX = 366
 CURRENCY_DEFAULT = "EUR"
 EARLIEST, LATEST = date(1970, 1, 1), date(2200, 1, 1)
 
-From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day")]
-To = Annotated[date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included")]
+From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day"), AS_A_DAY]
+To = Annotated[
+    date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included"), AS_A_DAY
+]
 OneCurrency = Annotated[Currency | None, Query()]
 
 

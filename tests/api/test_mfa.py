@@ -108,13 +108,13 @@ def test_mfa_enrolment_tells_the_secret_as_authenticator_apps_read_it(ada: Accou
 
 
 def test_mfa_enrolment_needs_the_password(ada: Account) -> None:
-    assert_problem(ada.begin(password="something else"), 403, "reauthentication_failed")
+    assert_problem(ada.begin(password="something else"), 403, "wrong_password")
     assert_problem(ada.confirm("123456"), 409, "no_pending_enrolment")
 
 
 def test_mfa_counts_only_once_it_is_confirmed(ada: Account) -> None:
     phone = Phone(ada.begin().json()["secret"])
-    assert_problem(ada.confirm(phone.wrong_code()), 403, "reauthentication_failed")
+    assert_problem(ada.confirm(phone.wrong_code()), 403, "wrong_code")
     assert ada.login().status_code == 200
     assert ada.confirm(phone.code()).status_code == 200
     assert_problem(ada.login(), 401, "mfa_required")
@@ -224,9 +224,9 @@ def test_mfa_that_is_on_is_not_set_up_again(eve: Account) -> None:
 def test_mfa_changes_need_the_password_and_a_code(eve: Account, ada: Account, method: str, path: str) -> None:
     assert_problem(eve.client.request(method, path, json={"password": PASSWORD}), 422, "invalid_request")
     wrong = {"password": "something else", "totp_code": eve.code(1)}
-    assert_problem(eve.client.request(method, path, json=wrong), 403, "reauthentication_failed")
-    assert_problem(eve.change(method, path, totp_code=eve.wrong_code()), 403, "reauthentication_failed")
-    assert_problem(eve.change(method, path, recovery_code="no such code"), 403, "reauthentication_failed")
+    assert_problem(eve.client.request(method, path, json=wrong), 403, "wrong_password")
+    assert_problem(eve.change(method, path, totp_code=eve.wrong_code()), 403, "wrong_code")
+    assert_problem(eve.change(method, path, recovery_code="no such code"), 403, "wrong_code")
     assert_problem(ada.change(method, path, totp_code="123456"), 409, "mfa_not_enabled")
     assert eve.change(method, path, totp_code=eve.code(1)).status_code in (200, 204)
 

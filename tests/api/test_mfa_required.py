@@ -12,7 +12,6 @@ from world import World
 
 from api.app import create_app
 from models.permissions import Role
-from models.users import User
 from runtime import settings
 
 MFA = "/v1/users/me/mfa"
@@ -21,7 +20,9 @@ MFA = "/v1/users/me/mfa"
 @pytest.fixture(scope="module")
 def demanding_server() -> Iterator[Server]:
     """An API that asks staff and admin for it, as it does in production."""
-    with serving(create_app(settings.current().model_copy(update={"mfa_required_roles": "staff,admin"}))) as running:
+    with serving(
+        create_app(settings.current().model_copy(update={"mfa_required_roles": ("staff", "admin")}))
+    ) as running:
         yield running
 
 
@@ -52,16 +53,10 @@ def test_mfa_other_roles_do_not_notice(demanding: Shop, role: Role) -> None:
 
 @pytest.mark.parametrize("role", [Role.STAFF, Role.ADMIN])
 def test_mfa_once_it_is_set_up_the_role_is_what_it_was(demanding: Shop, world: World, role: Role) -> None:
-    client = demanding.client(with_mfa(world, role))
+    client = demanding.client(Enrolled.new(world, role).user)
     assert client.get("/v1/users/me").json()["role"] == role
     assert client.get(MFA).json()["required"] is True
     assert client.get("/v1/ops/pipeline").status_code == 200
-
-
-def with_mfa(world: World, role: Role) -> User:
-    enrolled = Enrolled.new(world, role)
-    [[since]] = world.sql("SELECT mfa_since FROM users WHERE id = :id", id=enrolled.user.id)
-    return User(**{**vars(enrolled.user), "mfa_since": since})
 
 
 def test_mfa_nobody_is_shut_out_and_no_session_slips_through(demanding: Shop, world: World) -> None:

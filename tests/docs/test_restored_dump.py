@@ -18,7 +18,8 @@ OLD_IDS = {"an older cluster": "9000000000000", "a younger cluster": "3"}
 
 
 def repair() -> list[str]:
-    [block] = re.findall(r"```sql\nBEGIN;\n(.*?)COMMIT;\n```", OPERATIONS.read_text(), re.DOTALL)
+    blocks = re.findall(r"```sql\nBEGIN;\n(.*?)COMMIT;\n```", OPERATIONS.read_text(), re.DOTALL)
+    [block] = [each for each in blocks if "daily_orders" in each]
     return [statement for statement in block.split(";\n") if statement]
 
 

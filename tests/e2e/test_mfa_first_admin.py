@@ -87,7 +87,7 @@ def test_mfa_the_first_admin_of_a_production_system_gets_in_and_back_in(world: W
         assert enter(client, totp_code=phone.code()).status_code == 429
         assert enter(client, recovery_code=recovery_codes[0]).status_code == 200
         assert client.get(MFA).json()["recovery_codes_left"] == 9
-        said = orders("user", "reset-mfa", "--email", ADMIN["email"].upper())
+        said = orders("user", "reset-mfa", ADMIN["email"].upper())
         assert said == "multi-factor login is off, and all sessions have ended\n"
         assert enter(client).status_code == 200
         assert client.get("/v1/ops/pipeline").json()["code"] == "mfa_enrolment_required"
@@ -104,11 +104,11 @@ def test_mfa_the_first_admin_of_a_production_system_gets_in_and_back_in(world: W
     ("email", "said"), [("nobody@shop.example", "no user has this e-mail address"), ("not-one", "no user has this")]
 )
 def test_mfa_a_reset_of_nobody_says_so(world: World, email: str, said: str) -> None:
-    command = [sys.executable, "-m", "ops", "user", "reset-mfa", "--email", email]
+    command = [sys.executable, "-m", "ops", "user", "reset-mfa", email]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and said in done.stderr
 
 
 def test_mfa_a_reset_of_who_has_none_changes_nothing(world: World) -> None:
     user = world.user()
-    assert orders("user", "reset-mfa", "--email", user.email) == "multi-factor login was not on; nothing was changed\n"
+    assert orders("user", "reset-mfa", user.email) == "multi-factor login was not on; nothing was changed\n"

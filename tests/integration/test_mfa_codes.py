@@ -11,6 +11,7 @@ from second_factors import Enrolled, begin
 from world import World
 
 from models import errors, mfa, totp
+from models.audit_log import NOBODY
 from models.totp import Outcome
 from runtime import database, secret, settings
 from runtime.database import Role as DatabaseRole
@@ -52,7 +53,7 @@ def test_mfa_the_code_that_confirmed_is_spent(world: World) -> None:
     phone = begin(user.id)
     code = phone.code()
     with database.transaction(DatabaseRole.API) as connection:
-        assert mfa.confirm(connection, settings.current(), user.id, code).outcome == RIGHT
+        assert mfa.confirm(connection, settings.current(), user.id, code, NOBODY).outcome == RIGHT
         assert totp.spend(connection, settings.current(), user.id, code) == WRONG
 
 
@@ -135,7 +136,7 @@ def test_mfa_under_another_secret_key_codes_are_unreadable_and_recovery_codes_st
     with database.transaction(DatabaseRole.API) as connection:
         assert totp.spend(connection, changed, ada.user.id, ada.phone.code()) == Outcome(is_unreadable=True)
         shown = mfa.SecondFactor(recovery_code=ada.recovery_codes[0])
-        assert mfa.prove(connection, changed, ada.user.id, shown) == RIGHT
+        assert mfa.prove(connection, changed, ada.user.id, shown, NOBODY) == RIGHT
 
 
 def test_mfa_a_seal_is_for_one_purpose_and_one_owner() -> None:
@@ -161,4 +162,4 @@ def test_mfa_an_enrolment_waits_ten_minutes_and_a_new_one_takes_its_place(world:
 
 def confirm(user_id: UUID, phone: Phone) -> Outcome:
     with database.transaction(DatabaseRole.API) as connection:
-        return mfa.confirm(connection, settings.current(), user_id, phone.code()).outcome
+        return mfa.confirm(connection, settings.current(), user_id, phone.code(), NOBODY).outcome

@@ -1,6 +1,5 @@
 """Codes shown at the same moment, by real threads on the real database: one of them is taken."""
 
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -11,7 +10,10 @@ from second_factors import Enrolled, begin
 from world import World
 
 from models import errors, mfa, refresh_tokens, totp
+from models.audit_log import NOBODY
 from models.mfa import Change
+from models.refresh_tokens import Grant
+from models.sessions import Rules
 from models.totp import Outcome
 from models.users import User
 from runtime import database, settings
@@ -54,7 +56,7 @@ def test_mfa_of_many_guesses_at_once_no_more_are_looked_at_than_are_free(ada: En
 def confirm(user_id: UUID, code: str) -> Change | None:
     try:
         with database.transaction(DatabaseRole.API) as connection:
-            return mfa.confirm(connection, settings.current(), user_id, code)
+            return mfa.confirm(connection, settings.current(), user_id, code, NOBODY)
     except errors.NoPendingEnrolment:
         return None
 
@@ -94,27 +96,36 @@ def test_mfa_a_secret_that_was_confirmed_is_never_replaced_by_one_that_was_not(w
 
 
 def test_mfa_no_session_that_is_begun_or_refreshed_while_it_is_turned_on_outlives_that(world: World) -> None:
-    life = timedelta(hours=1)
-    for _ in range(ROUNDS):
+    begun_in_time = 0
+    for _ in range(ROUNDS // 2):
         user = world.user()  # as a login has read them, before it looked at the password
         code = begin(user.id).code()
-        with database.transaction(DatabaseRole.API) as connection:
-            before = refresh_tokens.issue(connection, user, life)
+        before = begin_session(user)
+        assert before is not None
         _, begun, refreshed = at_once(
-            partial(confirm, user.id, code), partial(begin_session, user, life), partial(refresh, before, life)
+            partial(confirm, user.id, code), partial(begin_session, user), partial(refresh, before.token)
         )
-        for token in (before, begun, refreshed):
-            assert refresh(str(token), life) is None
+        for grant in (before, begun, refreshed):
+            assert grant is None or (isinstance(grant, Grant) and refresh(grant.token) is None)
+        begun_in_time += begun is not None
+        assert world.sql("SELECT id FROM sessions WHERE user_id = :id AND ended_at IS NULL", id=user.id) == []
+    assert 0 < begun_in_time < ROUNDS // 2, "both ways round have been tried"
 
 
-def begin_session(user: User, life: timedelta) -> str:
+def test_mfa_a_login_that_began_before_it_was_turned_on_or_off_does_not_end_after(world: World) -> None:
+    before = world.user()
+    after = Enrolled.of(world, before).user
+    assert begin_session(before) is None and begin_session(after)
     with database.transaction(DatabaseRole.API) as connection:
-        return refresh_tokens.issue(connection, user, life)
+        assert mfa.reset(connection, after.id, NOBODY)
+    assert begin_session(before) is None and begin_session(after) is None
 
 
-def refresh(token: str, life: timedelta) -> str | None:
-    try:
-        with database.transaction(DatabaseRole.API) as connection:
-            return refresh_tokens.exchange(connection, token, life)[1]
-    except errors.InvalidRefreshToken:
-        return None
+def begin_session(user: User) -> Grant | None:
+    with database.transaction(DatabaseRole.API) as connection:
+        return refresh_tokens.begin(connection, user, Rules.of(settings.current()), NOBODY)
+
+
+def refresh(token: str) -> Grant | None:
+    with database.transaction(DatabaseRole.API) as connection:
+        return refresh_tokens.exchange(connection, token, Rules.of(settings.current()), NOBODY)

@@ -11,8 +11,8 @@ from runtime.settings import Environment, SettingsError
 
 SECRET = "0123456789abcdef" * 2
 GOOD = {
-    "DATABASE_URL": "postgresql://user:pa55@db/orders",
-    "BROKER_URL": "redis://broker/0",
+    "DATABASE_URL": "postgresql://user:pa55@db/orders?sslmode=verify-full",
+    "BROKER_URL": "rediss://:pa55@broker/0",
     "SECRET_KEY": SECRET,
 }
 
@@ -92,6 +92,7 @@ def test_printing_settings_shows_no_secret() -> None:
         ({"ENVIRONMENT": "local"}, set()),
         ({"ENVIRONMENT": "local", "MFA_REQUIRED_ROLES": "admin"}, {"admin"}),
         ({"MFA_REQUIRED_ROLES": "customer,staff,analyst,admin"}, set(Role)),
+        ({"MFA_REQUIRED_ROLES": "admin, staff"}, {"admin", "staff"}),
         ({"MFA_REQUIRED_ROLES": ""}, set()),
     ],
 )

@@ -1,16 +1,18 @@
-"""Multi-factor login: who has it, secrets of authenticator apps, recovery codes. And which epoch a session is of."""
+"""Multi-factor login: who has it, secrets of authenticator apps, recovery codes. Sessions end when it changes."""
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 
 SCHEMA = """
 ALTER TABLE users ADD COLUMN mfa_since timestamptz;
 COMMENT ON COLUMN users.mfa_since IS 'multi-factor login was confirmed then; null: the password suffices';
 
-ALTER TABLE refresh_tokens ADD COLUMN epoch INTEGER DEFAULT 0 NOT NULL;
-COMMENT ON COLUMN refresh_tokens.epoch IS 'the user''s token_epoch when they logged in';
+ALTER TABLE sessions
+    DROP CONSTRAINT ck_sessions_reason_known,
+    ADD CONSTRAINT ck_sessions_reason_known
+        CHECK (ended_because IN ('logout', 'reuse', 'password_changed', 'password_set', 'disabled', 'mfa_changed'));
 
 CREATE TABLE totp (
     user_id UUID NOT NULL,
@@ -42,12 +44,22 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON recovery_codes TO orders_api;
 """
 
 
+# The older code asks nobody for a second factor. Who had one logs in with the password alone.
+BACK = """
+DROP TABLE recovery_codes, totp;
+ALTER TABLE users DROP COLUMN mfa_since;
+UPDATE sessions SET ended_because = 'disabled' WHERE ended_because = 'mfa_changed';
+ALTER TABLE sessions
+    DROP CONSTRAINT ck_sessions_reason_known,
+    ADD CONSTRAINT ck_sessions_reason_known
+        CHECK (ended_because IN ('logout', 'reuse', 'password_changed', 'password_set', 'disabled'));
+"""
+
+
 def upgrade() -> None:
     op.execute(SCHEMA)
     op.execute(GRANTS)
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE recovery_codes, totp")
-    op.execute("ALTER TABLE refresh_tokens DROP COLUMN epoch")
-    op.execute("ALTER TABLE users DROP COLUMN mfa_since")
+    op.execute(BACK)
