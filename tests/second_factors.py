@@ -31,6 +31,13 @@ class Enrolled:
         return cls.of(world, world.user(role))
 
     @classmethod
+    def named(cls, world: World, email: str) -> Self:
+        with database.transaction(DatabaseRole.API) as connection:
+            user = users.by_email(connection, email)
+        assert user is not None
+        return cls.of(world, user)
+
+    @classmethod
     def of(cls, world: World, user: User) -> Self:
         """With every code the phone can show still unspent."""
         phone = begin(user.id)
