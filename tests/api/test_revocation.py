@@ -146,6 +146,8 @@ def test_s19_turning_a_second_factor_on_or_off_ends_every_session_and_its_tokens
     refused_within_5_s(everywhere, since.access)
     assert_problem(refresh(everywhere[0], since.refresh), 401, "invalid_refresh_token")
     assert set(shop.world.sql("SELECT ended_because FROM sessions")) == {("mfa_changed",)}
+    of_the_user = shop.world.sql("SELECT epoch FROM revocations WHERE subject = :id ORDER BY id", id=ada.user.id)
+    assert of_the_user == [(1,), (2,)], "what is of no session is void, too"
 
 
 @pytest.mark.parametrize(
