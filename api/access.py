@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from api import rate_limits
 from api.tokens import Epochs
 from models import errors
-from models.permissions import GRANTED, Permission, Role
+from models.permissions import ENROLMENT, GRANTED, Permission, Role
 
 SCHEME = "Bearer "
 
@@ -29,9 +29,10 @@ class Caller:
     role: Role
     session_id: UUID
     epochs: Epochs
+    must_enrol: bool = False
 
     def may(self, permission: Permission) -> bool:
-        return permission in GRANTED[self.role]
+        return permission in (ENROLMENT if self.must_enrol else GRANTED[self.role])
 
 
 Guard = Callable[[Request], Awaitable[Any]]
@@ -50,7 +51,7 @@ def authenticate(request: Request) -> Caller:
     services.lookout.check(identity.epochs)
     rate_limits.charge_caller(request.scope, identity.user_id)
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs)
+    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs, identity.must_enrol)
 
 
 def _bearer_token(request: Request) -> str:
@@ -66,7 +67,7 @@ def may(*permissions: Permission) -> Guard:
     async def guard(request: Request) -> Caller:
         caller = authenticate(request)
         if not any(caller.may(permission) for permission in permissions):
-            raise errors.Forbidden
+            raise errors.MfaEnrolmentRequired if caller.must_enrol else errors.Forbidden
         check_query(request)
         return caller
 
@@ -132,6 +133,7 @@ SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
 ChangesPassword = Annotated[Caller, Depends(may(Permission.CHANGE_PASSWORD))]
 SeesUsers = Annotated[Caller, Depends(may(Permission.SEE_USERS))]
 ChangesUsers = Annotated[Caller, Depends(may(Permission.CHANGE_USERS))]
+ManagesMfa = Annotated[Caller, Depends(may(Permission.MANAGE_MFA))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

@@ -24,10 +24,13 @@ from api.views import (
     BatchView,
     EventView,
     FeedEventView,
+    MfaView,
     OrderView,
     PageView,
     ProductView,
+    RecoveryCodesView,
     TokensView,
+    TotpView,
     UserView,
     View,
 )
@@ -43,6 +46,9 @@ EMAIL = "clara@example.com"
 PASSWORD = "two bowls and one kettle"
 REFRESH_TOKEN = "b7Qm2Vt0cX9dLr4sKz8wYp1nHf6jGa3e"
 ACCESS_TOKEN = "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTljYWRjOCJ9.c2lnbmF0dXJl"
+TOTP_CODE = "492039"
+TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+RECOVERY_CODE = "kzqw-y3lf-onsw-2zlt-orsx-g5bo-m4ud"
 CURSOR = "WyIyMDI2LTAzLTAyIl0.5yZ0m3QkVt0cX9dL"
 AS_OF = demo.at("2026-03-06T08:00:00")
 DAY = date(2026, 3, 2)
@@ -60,6 +66,7 @@ _USER = UserView(
 )
 _ACCOUNT = AccountView(**_USER.model_dump(), disabled_at=None)
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
+_CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs-pb7x"])
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
 _FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
 _EVENTS = [EventView.of(event) for event in demo.EVENTS]
@@ -116,6 +123,10 @@ REQUESTS: Mapping[str, object] = {
     "logout": {"refresh_token": REFRESH_TOKEN},
     "change_password": {"current_password": PASSWORD, "new_password": "three bowls and no kettle"},
     "change_user": {"role": Role.STAFF, "disabled": False},
+    "begin_totp": {"password": PASSWORD},
+    "confirm_totp": {"code": TOTP_CODE},
+    "renew_recovery_codes": {"password": PASSWORD, "totp_code": TOTP_CODE},
+    "disable_totp": {"password": PASSWORD, "recovery_code": RECOVERY_CODE},
     "put_product": {"name": "Oak bowl", "price_minor": 4200, "currency": "EUR", "on_hand": 250, "active": True},
     "place_order": {"items": _ITEMS, "client_reference": demo.REFERENCE, "metadata": {"gift": "yes"}},
     "place_orders": {
@@ -159,6 +170,13 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ("get_me", "200"): _USER,
     ("list_users", "200"): PageView[AccountView](data=[_ACCOUNT], has_more=True, next_cursor=CURSOR),
     ("change_user", "200"): _ACCOUNT.model_copy(update={"role": Role.STAFF}),
+    ("get_mfa", "200"): MfaView(enabled_at=demo.at("2026-03-02T09:04:40.512"), required=False, recovery_codes_left=9),
+    ("begin_totp", "201"): TotpView(
+        secret=TOTP_SECRET,
+        otpauth_uri=f"otpauth://totp/Order%20Pipeline:clara%40example.com?secret={TOTP_SECRET}&issuer=Order%20Pipeline",
+    ),
+    ("confirm_totp", "200"): _CODES,
+    ("renew_recovery_codes", "200"): _CODES,
     ("get_keys", "200"): {
         "keys": [
             {

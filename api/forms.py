@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from models import money, passwords
 from models.lifecycle import Status
+from models.mfa import SecondFactor
 from models.permissions import Role
 from models.products import SKU_PATTERN
 from models.users import EMAIL_CHARACTERS_MAX
@@ -63,9 +64,46 @@ class Registration(Form):
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
-class Login(Form):
+TotpCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(description="of the authenticator app")]
+RecoveryCode = Annotated[str, StringConstraints(min_length=1, max_length=64), Field(description="good once")]
+
+
+class SecondFactorForm(Form):
+    totp_code: TotpCode | None = None
+    recovery_code: RecoveryCode | None = None
+
+    @model_validator(mode="after")
+    def _one_at_most(self) -> Self:
+        if self.totp_code is not None and self.recovery_code is not None:
+            raise ValueError("send totp_code or recovery_code, not both")
+        return self
+
+    @property
+    def second_factor(self) -> SecondFactor:
+        return SecondFactor(self.totp_code, self.recovery_code)
+
+
+class Login(SecondFactorForm):
     email: Email
     password: GivenPassword
+
+
+class Reauthentication(Form):
+    password: GivenPassword
+
+
+class MfaReauthentication(SecondFactorForm):
+    password: GivenPassword
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if not self.second_factor.is_shown:
+            raise ValueError("send totp_code or recovery_code")
+        return self
+
+
+class TotpConfirmation(Form):
+    code: TotpCode
 
 
 class RefreshToken(Form):

@@ -14,6 +14,10 @@ DESCRIPTION = """\
 next pair; each refresh token is spent by that, and if its answer is lost, ask again within 30 seconds. `logout` ends
 the session, `change_password` all others of yours: their access tokens are refused within 5 seconds.
 
+**Multi-factor login.** Where it is on, `login` answers 401 `mfa_required` to the right password alone: send it again
+with `totp_code` or `recovery_code`. Where a role needs it and it is not on yet, the token of `login` permits nothing
+but setting it up (403 `mfa_enrolment_required`): `begin_totp`, `confirm_totp`, and `login` with the app's next code.
+
 **Bodies** are JSON in UTF-8, read strictly: unknown or repeated members, unknown query parameters, NaN and control
 characters are refused. Money is an integer of minor units beside an ISO 4217 code; instants are RFC 3339 in UTC.
 
@@ -36,6 +40,7 @@ TAGS = [
         "name": "users",
         "description": "The caller's own account, everybody's for admins, and the keys that verify access tokens.",
     },
+    {"name": "mfa", "description": "Multi-factor login: the caller's authenticator app and recovery codes."},
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},

@@ -37,7 +37,7 @@ WITH_BODY: Sequence[Refusal] = (
     errors.UnsupportedMediaType,
     errors.BodyTooLarge,
 )
-GUARDED: Sequence[Refusal] = (errors.InvalidToken, errors.Forbidden)
+GUARDED: Sequence[Refusal] = (errors.InvalidToken, errors.Forbidden, errors.MfaEnrolmentRequired)
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 SCHEMAS = {

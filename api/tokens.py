@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from models import errors, revocations
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.permissions import Permission, Role
 from models.signing_keys import KeyState, SigningKey
 from models.users import User
 from runtime.settings import Settings
@@ -26,6 +26,11 @@ LEEWAY_SECONDS = 30
 REMEMBERED_MAX = 100_000
 FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit", "b64"})
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role", "sid", "epoch")
+# The scope (RFC 9068, section 2.2.3) of who has yet to set up multi-factor login. Other tokens have none: the role says
+# what they permit.
+ENROLMENT_SCOPE = Permission.MANAGE_MFA.value
+# How the user was authenticated (RFC 8176).
+PASSWORD_ALONE, TWO_FACTORS = ("pwd",), ("pwd", "otp", "mfa")
 KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -42,6 +47,7 @@ class Identity:
     session_id: UUID
     expires_at: int
     epochs: Epochs
+    must_enrol: bool = False
 
 
 class NoSigningKey(Exception):
@@ -74,7 +80,7 @@ class Tokens:
 
     def issue(self, user: User, session_id: UUID) -> str:
         now = int(time.time())
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user.id),
@@ -84,7 +90,10 @@ class Tokens:
             "iat": now,
             "exp": now + int(self._settings.access_token_life.total_seconds()),
             "jti": str(uuid7()),
+            "amr": TWO_FACTORS if user.mfa_since else PASSWORD_ALONE,
         }
+        if user.mfa_since is None and user.role in self._settings.roles_that_need_mfa:
+            claims["scope"] = ENROLMENT_SCOPE
         return jwt.encode(claims, self._private, ALGORITHM, headers={"kid": self._kid, "typ": TYPE})
 
     def verify(self, token: str) -> Identity:
@@ -140,9 +149,11 @@ class Tokens:
             raise ValueError("claim type")
         if expires_at - issued_at > self._settings.access_token_life.total_seconds():
             raise ValueError("life too long")
+        if "scope" in claims and claims["scope"] != ENROLMENT_SCOPE:
+            raise ValueError("scope")
         user_id, session_id = UUID(claims["sub"]), UUID(claims["sid"])
         epochs = ((user_id, epoch), (session_id, revocations.FIRST_EPOCH))
-        return Identity(user_id, Role(claims["role"]), session_id, expires_at, epochs)
+        return Identity(user_id, Role(claims["role"]), session_id, expires_at, epochs, must_enrol="scope" in claims)
 
 
 def _acceptable_kid(header: Mapping[str, Any]) -> str:

@@ -191,6 +191,21 @@ class TokensView(View):
     refresh_token: str
 
 
+class MfaView(View):
+    enabled_at: Annotated[Timestamp | None, Field(description="null: the password suffices")]
+    required: Annotated[bool, Field(description="whether the caller's role needs it")]
+    recovery_codes_left: int
+
+
+class TotpView(View):
+    secret: Annotated[str, Field(description="base 32, for typing it into an authenticator app; shown this once")]
+    otpauth_uri: Annotated[str, Field(description="the same, for a QR code")]
+
+
+class RecoveryCodesView(View):
+    recovery_codes: Annotated[Sequence[str], Field(description="each good once, instead of a code; shown this once")]
+
+
 class ProductView(View):
     sku: str
     name: str

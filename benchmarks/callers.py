@@ -62,7 +62,7 @@ def sign_tokens(settings: Settings, numbers: Iterable[int]) -> list[str]:
     engine.dispose()
     now = datetime.now(UTC)
     return [
-        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, now), uuid7())
+        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, None, now), uuid7())
         for number in numbers
     ]
 

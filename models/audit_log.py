@@ -45,6 +45,7 @@ class EventName(StrEnum):
     MFA_REMOVED = "mfa.removed"
     MFA_FAILED = "mfa.failed"
     RECOVERY_CODE_USED = "mfa.recovery-code-used"
+    RECOVERY_CODES_RENEWED = "mfa.recovery-codes-renewed"
 
 
 # No list of names in a CHECK: while a release goes out, a log that does not know a name yet would refuse the event, and

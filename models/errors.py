@@ -1,8 +1,8 @@
 """Everything that can be refused, as one tree. `code` is part of the contract; the docstring is the default message.
 
     OrderPipelineError
-    ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken
-    ├── Forbidden                WrongPassword
+    ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken · MfaRequired · InvalidMfaCode
+    ├── Forbidden                WrongPassword · WrongCode · MfaEnrolmentRequired
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
@@ -11,8 +11,9 @@
     │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin
-    ├── RateLimited
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin ·
+    │                            MfaAlreadyEnabled · MfaNotEnabled · NoPendingEnrolment
+    ├── RateLimited              TooManyCodes
     └── Unavailable              TookTooLong
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
@@ -73,6 +74,18 @@ class InvalidRefreshToken(Unauthenticated):
     code = "invalid_refresh_token"
 
 
+class MfaRequired(Unauthenticated):
+    """The password is right, and this account asks for a second factor: send `totp_code` or `recovery_code` with it."""
+
+    code = "mfa_required"
+
+
+class InvalidMfaCode(Unauthenticated):
+    """The code is wrong, expired or already used."""
+
+    code = "invalid_mfa_code"
+
+
 class Forbidden(OrderPipelineError):
     """You are not permitted to do this."""
 
@@ -83,6 +96,20 @@ class WrongPassword(Forbidden):
     """The current password is another one; nothing was changed."""
 
     code = "wrong_password"
+
+
+class WrongCode(Forbidden):
+    """The code that was to confirm this is wrong, expired or already used; nothing was changed."""
+
+    code = "wrong_code"
+
+
+class MfaEnrolmentRequired(Forbidden):
+    """Your role needs multi-factor login, and this token permits nothing but setting it up: `POST
+    /v1/users/me/mfa/totp`, confirm it, and log in again.
+    """
+
+    code = "mfa_enrolment_required"
 
 
 class NotFound(OrderPipelineError):
@@ -305,6 +332,24 @@ class LastAdmin(Conflict):
     code = "last_admin"
 
 
+class MfaAlreadyEnabled(Conflict):
+    """Multi-factor login is on already; turn it off first to set it up anew."""
+
+    code = "mfa_already_enabled"
+
+
+class MfaNotEnabled(Conflict):
+    """Multi-factor login is not on."""
+
+    code = "mfa_not_enabled"
+
+
+class NoPendingEnrolment(Conflict):
+    """There is nothing to confirm, or it waited for more than ten minutes; begin again."""
+
+    code = "no_pending_enrolment"
+
+
 class RateLimited(OrderPipelineError):
     """Too many requests; wait as many seconds as Retry-After says."""
 
@@ -314,6 +359,12 @@ class RateLimited(OrderPipelineError):
         super().__init__()
         self.seconds = seconds
         self.is_first = is_first  # of the refusals while this delay lasts: the one that is worth noting
+
+
+class TooManyCodes(RateLimited):
+    """Too many wrong codes; wait as many seconds as Retry-After says, or use a recovery code."""
+
+    code = "too_many_codes"
 
 
 class Unavailable(OrderPipelineError):

@@ -19,6 +19,8 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "sessions": WRITE,
         "refresh_tokens": WRITE,
         "revocations": ADD,
+        "totp": ALL,
+        "recovery_codes": ALL,
         "signing_keys": READ,
         "products": WRITE,
         "idempotency_keys": WRITE,

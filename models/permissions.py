@@ -16,6 +16,7 @@ class Permission(StrEnum):
     CHANGE_PASSWORD = "account:change-password"
     SEE_USERS = "users:read"
     CHANGE_USERS = "users:write"
+    MANAGE_MFA = "mfa:manage"
     SEE_PRODUCTS = "products:read"
     WRITE_PRODUCTS = "products:write"
     PLACE_ORDERS = "orders:place"
@@ -30,7 +31,7 @@ class Permission(StrEnum):
 
 
 _P = Permission
-_EVERYBODY = {_P.SEE_ACCOUNT, _P.CHANGE_PASSWORD, _P.SEE_PRODUCTS}
+_EVERYBODY = {_P.SEE_ACCOUNT, _P.CHANGE_PASSWORD, _P.MANAGE_MFA, _P.SEE_PRODUCTS}
 _ORDERING = {_P.PLACE_ORDERS, _P.SEE_OWN_ORDERS, _P.MOVE_OWN_ORDERS}
 _RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS, _P.SEE_PIPELINE}
 _MENDING = {_P.SEE_DEAD_LETTERS, _P.RESOLVE_DEAD_LETTERS}
@@ -41,3 +42,6 @@ GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.ANALYST: frozenset(_EVERYBODY | {_P.SEE_ANALYTICS}),
     Role.ADMIN: frozenset(Permission),
 }
+
+# What a token permits whose owner has yet to set up multi-factor login, whatever their role.
+ENROLMENT: frozenset[Permission] = frozenset({_P.MANAGE_MFA})

@@ -54,13 +54,16 @@ class Grant:
 
 
 def begin(connection: Connection, verified: User, rules: Rules, requester: Requester) -> Grant | None:
-    """Begin a session for a user whose password was verified.
+    """Begin a session for a user whose password, and second factor where they have one, was verified.
 
-    None if it is not their password any more, or they were disabled, since `verified` was read. Who does either waits
-    for our commit, and then finds the session.
+    None if something of this was changed since `verified` was read: the password, or what raises the epoch, as
+    multi-factor login that is turned on or off does. Who changes it waits for our commit, and then finds the session.
     """
     still = select(users).where(
-        users.c.id == verified.id, users.c.password_hash == verified.password_hash, users.c.disabled_at.is_(None)
+        users.c.id == verified.id,
+        users.c.password_hash == verified.password_hash,
+        users.c.token_epoch == verified.token_epoch,
+        users.c.disabled_at.is_(None),
     )
     row = connection.execute(still.with_for_update(read=True)).one_or_none()
     if row is None:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     PASSWORD_SET = "password_set"
     DISABLED = "disabled"
+    MFA_CHANGED = "mfa_changed"
 
 
 sessions = Table(

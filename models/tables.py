@@ -10,12 +10,14 @@ from models.nodes import nodes
 from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
+from models.recovery_codes import recovery_codes
 from models.refresh_tokens import refresh_tokens
 from models.revocations import revocations
 from models.rollups import daily_orders, daily_user_revenue, rollup_state
 from models.schedule import schedule_state
 from models.sessions import sessions
 from models.signing_keys import signing_keys
+from models.totp import totp
 from models.transition_requests import transition_requests
 from models.users import users
 
@@ -35,12 +37,14 @@ __all__ = [
     "orders",
     "outbox",
     "products",
+    "recovery_codes",
     "refresh_tokens",
     "revocations",
     "rollup_state",
     "schedule_state",
     "sessions",
     "signing_keys",
+    "totp",
     "transition_requests",
     "users",
 ]

@@ -30,6 +30,7 @@ users = Table(
     Column("password_hash", Text, nullable=False, comment="argon2id, PHC string"),
     Column("token_epoch", Integer, nullable=False, server_default=text("0"), comment="tokens of older epochs are void"),
     Column("disabled_at", Instant),
+    Column("mfa_since", Instant, comment="multi-factor login was confirmed then; null: the password suffices"),
     created_at(),
     one_of("role", Role),
     index("uq_users_email", "email", unique=True, serves="login and registration: one account per address"),
@@ -52,6 +53,7 @@ class User:
     password_hash: str
     token_epoch: int
     disabled_at: datetime | None
+    mfa_since: datetime | None
     created_at: datetime
 
     @classmethod

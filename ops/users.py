@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from models import accounts, audit_log, errors, passwords
+from models import accounts, audit_log, errors, mfa, passwords
 from models import users as user_table
 from models.accounts import Change
 from models.audit_log import EventName, SecurityEvent
@@ -79,6 +79,16 @@ def set_password(settings: Settings, email: str, password: str) -> User:
     with _transaction(settings) as connection:
         accounts.set_password(connection, user.id, password_hash, operator.requester())
     return user
+
+
+def reset_mfa(settings: Settings, email: str) -> bool:
+    """Turn off a user's multi-factor login, and end their sessions; returns whether it was on.
+
+    Raises:
+        LocalError: nobody has this address.
+    """
+    with _transaction(settings) as connection:
+        return mfa.reset(connection, _named(connection, email).id, operator.requester())
 
 
 def document(user: User) -> dict[str, Any]:

@@ -86,6 +86,15 @@ def password_command(email: Email, password_stdin: FromStdin = False, data: Data
     typer.echo(f"{user.email} has a new password")
 
 
+@app.command("reset-mfa")
+def reset_mfa_command(email: Email, data: Data = data_directory.DEFAULT) -> None:
+    """Turn off multi-factor login of who has lost phone and codes. Be sure who asks: nothing else is checked."""
+    if users.reset_mfa(which_system.configuration(data), email):
+        typer.echo("multi-factor login is off, and all sessions have ended")
+    else:
+        typer.echo("multi-factor login was not on; nothing was changed")
+
+
 def _password(*, from_stdin: bool) -> str:
     return sys.stdin.readline().rstrip("\r\n") if from_stdin else _asked_twice()
 

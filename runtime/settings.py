@@ -109,8 +109,19 @@ def _as_origins(listed: tuple[str, ...]) -> tuple[str, ...]:
     return listed
 
 
+# The roles of `models/permissions.py`, which stands above this package; a test keeps the two equal.
+ROLES = ("customer", "staff", "analyst", "admin")
+
+
+def _as_roles(listed: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if listed and not set(listed) <= set(ROLES):
+        raise ValueError(f"expected some of {', '.join(ROLES)}, separated by commas")
+    return listed
+
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 Origins = tuple[str, ...]
+Roles = tuple[str, ...]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
 # What bounds others has a bound itself.
 Timeout = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(minutes=5))]
@@ -156,6 +167,7 @@ class Settings(BaseSettings):
     session_life: Duration = timedelta(days=90)
     argon2_memory_kib: Annotated[int, Field(ge=19456, le=ARGON2_MEMORY_KIB_MAX)] = 19456
     argon2_time_cost: Annotated[int, Field(ge=2, le=ARGON2_TIME_COST_MAX)] = 2
+    mfa_required_roles: Annotated[Roles | None, NoDecode, AfterValidator(_as_roles), BeforeValidator(_split)] = None
 
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
     cors_origins: Annotated[Origins, NoDecode, AfterValidator(_as_origins), BeforeValidator(_split)] = ()
@@ -213,6 +225,12 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database, in the spelling that means psycopg 3 to SQLAlchemy."""
         return f"postgresql+psycopg://{self.database_url.get_secret_value().partition('://')[2]}"
+
+    @property
+    def roles_that_need_mfa(self) -> frozenset[str]:
+        """Whose tokens permit nothing but setting up multi-factor login, until that is done."""
+        unset = ("staff", "admin") if self.environment is Environment.PRODUCTION else ()
+        return frozenset(unset if self.mfa_required_roles is None else self.mfa_required_roles)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 from ops import ports
 from ops.children import Child, Process
@@ -63,6 +65,18 @@ def running(directory: Path, settings: Mapping[str, str]) -> Iterator[ApiProcess
         yield ApiProcess(child, (ports.LOOPBACK, port), log)
     finally:
         child.stop()
+
+
+@contextmanager
+def empty_database(name: str) -> Iterator[str]:
+    """The URL of a database of our own beside the test's, with nothing in it."""
+    ours = os.environ["DATABASE_URL"]
+    with psycopg.connect(ours, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        try:
+            yield re.sub(r"/orders_\w+(?=\?)", f"/{name}", ours)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def _listens(address: tuple[str, int]) -> bool:

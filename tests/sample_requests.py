@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx2
 from openapi_client import Operation
+from second_factors import Enrolled, begin
 from world import World
 
 from models import passwords, refresh_tokens, transition_requests, users
@@ -36,11 +37,15 @@ def _hash(password: str) -> str:
 
 
 class Scene:
-    """Things to ask for, each made when it is first looked at. All that a client may word freely has `word` in it."""
+    """Things to ask for, each made when it is first looked at. All that a client may word freely has `word` in it.
 
-    def __init__(self, world: World, word: str) -> None:
+    `role` is that of the one who asks for what is about themselves.
+    """
+
+    def __init__(self, world: World, word: str, role: Role = Role.CUSTOMER) -> None:
         self.world = world
         self.word = word
+        self.role = role
         self.password = f"{word}-password"
         self.new_password = f"{word}-new-password"
 
@@ -58,6 +63,19 @@ class Scene:
     def customer(self) -> User:
         """Whose everything here is."""
         return self.person(Role.CUSTOMER)
+
+    @cached_property
+    def oneself(self) -> User:
+        return self.person(self.role)
+
+    @cached_property
+    def enrolled(self) -> Enrolled:
+        """Oneself, with a second factor."""
+        return Enrolled.of(self.world, self.oneself)
+
+    def proof(self) -> dict[str, str]:
+        """What changes of a second factor ask for."""
+        return {"password": self.password, "totp_code": self.enrolled.phone.code()}
 
     @cached_property
     def sku(self) -> str:
@@ -106,11 +124,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is to be sent instead of the document's examples."""
+    """What is to be sent instead of the document's examples; by `asker`, where it is about their own account."""
 
     body: Any = None
     query: str = ""
     path: Mapping[str, object] = field(default_factory=dict)
+    asker: User | None = None
 
 
 SAMPLES: Mapping[str, Callable[[Scene], Sample]] = {
@@ -123,6 +142,12 @@ SAMPLES: Mapping[str, Callable[[Scene], Sample]] = {
     "POST /v1/auth/password": lambda scene: Sample(
         {"current_password": scene.password, "new_password": scene.new_password}
     ),
+    "POST /v1/users/me/mfa/totp": lambda scene: Sample({"password": scene.password}),
+    "POST /v1/users/me/mfa/totp/confirm": lambda scene: Sample(
+        {"code": begin(scene.oneself.id).code()}, asker=scene.oneself
+    ),
+    "POST /v1/users/me/mfa/recovery-codes": lambda scene: Sample(scene.proof(), asker=scene.enrolled.user),
+    "DELETE /v1/users/me/mfa/totp": lambda scene: Sample(scene.proof(), asker=scene.enrolled.user),
     "GET /v1/users": lambda scene: Sample(query=f"?email={scene.customer.email}"),
     "PATCH /v1/users/{user_id}": lambda scene: Sample({"role": Role.ANALYST}),
     "PUT /v1/products/{sku}": lambda scene: Sample(
@@ -151,12 +176,13 @@ PARAMETERS: Mapping[str, tuple[Callable[[Scene], object], str]] = {
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """A request without its caller."""
+    """A request without its caller, or by the only one of whom it makes sense."""
 
     method: str
     path: str
     body: Any
     headers: Mapping[str, str]
+    asker: User | None = None
 
     def send(self, http: httpx2.Client, authorization: str | None) -> httpx2.Response:
         credentials = {} if authorization is None else {"Authorization": authorization}
@@ -173,4 +199,4 @@ def request_for(operation: Operation, scene: Scene, *, for_nothing: bool = False
         given = missing if for_nothing else sample.path.get(name) or present(scene)
         path = path.replace(f"{{{name}}}", str(given))
     headers = {name: str(uuid.uuid4()) for name, each in operation.parameters("header").items() if each.get("required")}
-    return SampleRequest(operation.method, path + sample.query, sample.body, headers)
+    return SampleRequest(operation.method, path + sample.query, sample.body, headers, sample.asker)

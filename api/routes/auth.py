@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Response
 
+from api import second_factor
 from api.access import Public
 from api.dependencies import ClientAddress, OurServices
 from api.forms import Login, RefreshToken, Registration
@@ -33,10 +34,15 @@ async def register(form: Registration, services: OurServices, address: ClientAdd
     return UserView.of(await services.database.run(users.register, email, password_hash, Role.CUSTOMER, form.name))
 
 
-@router.post("/login", responses=refusals(errors.InvalidCredentials))
+@router.post("/login", responses=refusals(errors.InvalidCredentials, *second_factor.REFUSALS))
 async def login(form: Login, services: OurServices, by: By, address: ClientAddress) -> TokensView:
-    """Exchange an e-mail address and a password for an access token and a refresh token."""
-    user = await _verified(services, form, by, address)
+    """Exchange an address, a password, and with multi-factor login a code, for an access and a refresh token."""
+    services.hashing.expect_room()
+    attempt = await _attempt(services, form.email, by, address)
+    user = await _verified(services, form, by, attempt)
+    await second_factor.demand(services, user, form.second_factor, by)
+    # Not before: a right password without the code is a try like any other.
+    await services.throttle.succeeded(attempt)
     return _tokens(services, await services.database.run(refresh_tokens.begin, user, services.sessions, by))
 
 
@@ -62,16 +68,13 @@ async def logout(form: RefreshToken, services: OurServices, by: By, address: Cli
     return Response(status_code=204)
 
 
-async def _verified(services: Services, form: Login, by: Requester, address: str) -> User:
+async def _verified(services: Services, form: Login, by: Requester, attempt: Attempt) -> User:
     """The user whose password this is. An unknown or disabled one costs what a known one costs: nobody learns from the
     clock who has an account.
 
     Raises:
         errors.InvalidCredentials: for every reason alike.
-        errors.RateLimited: there were too many attempts; this one was not looked at.
     """
-    services.hashing.expect_room()
-    attempt = await _attempt(services, form.email, by, address)
     user = await services.database.run(users.by_email, form.email)
     password_hash = user.password_hash if user else None
     try:
@@ -84,12 +87,15 @@ async def _verified(services: Services, form: Login, by: Requester, address: str
     if user is None or user.disabled_at is not None or not is_match:
         services.trail.refused(_failed_login(user, by, is_match=is_match))
         raise errors.InvalidCredentials
-    await services.throttle.succeeded(attempt)
     return await _rehashed(services, user, form.password)
 
 
 async def _attempt(services: Services, email: str, by: Requester, address: str) -> Attempt:
-    """The attempt, counted before anything is verified (S5)."""
+    """The attempt, counted before anything is verified (S5).
+
+    Raises:
+        errors.RateLimited: there were too many attempts; this one is not looked at.
+    """
     try:
         return await services.throttle.login(email, address)
     except errors.RateLimited as refusal:

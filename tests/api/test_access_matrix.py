@@ -35,6 +35,7 @@ from world import World
 from models import signing_keys, tables
 from models.identifiers import uuid7
 from models.permissions import Role
+from models.users import User
 from runtime import database, settings
 
 REVOKED_SECONDS = 5.0
@@ -179,9 +180,10 @@ class Asking:
         return row | {caller: self._admitted(operation, who, caller) for caller in CALLERS if caller not in refused}
 
     def _admitted(self, operation: Operation, who: Who, caller: str) -> Cell:
-        scene = self._scene()
-        order = str(scene.order_id)
-        answer = request_for(operation, scene).send(self._http, self._credentials(scene, caller))
+        scene = Scene(self._shop.world, "sample", KNOWN[caller])
+        order, sample = str(scene.order_id), request_for(operation, scene)
+        credentials = self._token_of(sample.asker) if sample.asker else self._credentials(scene, caller)
+        answer = sample.send(self._http, credentials)
         flaw = flaw_of(answer, "2xx")
         if who.foreign is Foreign.IS_NOT_LISTED and (order in answer.text) == (caller == OTHER_CUSTOMER):
             flaw = flaw or f"{order} is listed for who must not see it, or not for who may"
@@ -190,7 +192,9 @@ class Asking:
     def _credentials(self, scene: Scene, caller: str) -> str | None:
         if caller in STRANGERS:
             return self._strangers[caller]
-        user = scene.customer if caller == "customer" else scene.person(KNOWN[caller])
+        return self._token_of(scene.customer if caller == "customer" else scene.person(KNOWN[caller]))
+
+    def _token_of(self, user: User) -> str:
         return f"Bearer {self._shop.services.tokens.issue(user, uuid7())}"
 
 

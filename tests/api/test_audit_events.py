@@ -10,6 +10,8 @@ from api_client import Client, Shop, assert_problem
 from api_server import serving
 from audit_trail import an_event, entries, recorded, told, verify
 from logins import ADA, Tokens, change_password, login, register
+from mfa_account import MFA, TOTP, Account
+from second_factors import Enrolled
 from typer.testing import CliRunner
 from world import World, forget_counts
 
@@ -17,7 +19,7 @@ from api import trail
 from api.app import create_app
 from api.database import Database
 from api.trail import Trail
-from models import dead_letters, outbox
+from models import dead_letters, outbox, totp
 from models.audit_log import EventName
 from ops import cli, operator
 from runtime import database, settings
@@ -104,15 +106,16 @@ def test_s25_what_an_admin_does_to_an_account_is_recorded_and_nothing_that_chang
 
 
 def test_s25_what_is_done_on_the_command_line_is_recorded_with_who_did_it(world: World) -> None:
-    bob = world.user(email="bob@example.com")
-    for arguments in (["disable"], ["disable"], ["enable"], ["role", "staff"]):
+    bob = Enrolled.of(world, world.user(email="bob@example.com")).user
+    for arguments in (["disable"], ["disable"], ["enable"], ["role", "staff"], ["reset-mfa"], ["reset-mfa"]):
         done = CliRunner().invoke(cli.app, ["user", arguments[0], "bob@example.com", *arguments[1:]])
         assert done.exit_code == 0, done.output
     password = ["user", "password", "bob@example.com", "--password-stdin"]
     done = CliRunner().invoke(cli.app, password, input="an evening in june\n")
     assert done.exit_code == 0, done.output
-    written = entries()
-    assert [entry.event for entry in written] == ["user.disabled", "user.enabled", "role.changed", "password.changed"]
+    written = [entry for entry in entries() if entry.actor is not None]
+    expected = ["user.disabled", "user.enabled", "role.changed", "mfa.removed", "password.changed"]
+    assert [entry.event for entry in written] == expected
     assert {entry.user_id for entry in written} == {bob.id}
     assert {entry.actor for entry in written} == {operator.name()}
 
@@ -125,6 +128,38 @@ def test_s25_tries_that_were_held_up_are_recorded_once_per_delay(world: World) -
     assert statuses == [401, 401, 429, 429, 429]
     events = [entry.event for entry in recorded(3)]
     assert sorted(events) == ["login.failed", "login.failed", "login.throttled"]
+
+
+def test_s25_what_becomes_of_a_second_factor_is_recorded(shop: Shop) -> None:
+    eve = Account(shop, "eve@example.com")
+    eve.enter()
+    eve.enrol()
+    eve.login()
+    for _ in range(totp.WRONG_CODES_FREE + 1):
+        eve.login(totp_code=eve.wrong_code())
+    eve.enter(recovery_code=eve.recovery_codes[0])
+    renewed = eve.change("POST", f"{MFA}/recovery-codes", totp_code=eve.code(1)).json()["recovery_codes"]
+    eve.client.request("DELETE", TOTP, json={"password": "canary", "recovery_code": renewed[0]})
+    eve.change("DELETE", TOTP, totp_code=eve.wrong_code())
+    eve.change("DELETE", TOTP, recovery_code=renewed[0])
+    user_id = str(shop.world.sql("SELECT id FROM users")[0][0])
+    expected = [
+        ("login.succeeded", {}, None),
+        ("mfa.enrolled", {}, user_id),
+        ("login.failed", {"because": "no_code"}, None),
+        *[("mfa.failed", {"because": "wrong_code"}, None)] * totp.WRONG_CODES_FREE,
+        ("mfa.failed", {"because": "too_many_codes"}, None),
+        ("mfa.recovery-code-used", {}, None),
+        ("login.succeeded", {}, None),
+        ("mfa.recovery-codes-renewed", {}, user_id),
+        ("password.refused", {}, user_id),
+        ("mfa.failed", {"because": "wrong_code"}, user_id),
+        ("mfa.recovery-code-used", {}, user_id),
+        ("mfa.removed", {}, user_id),
+    ]
+    written = recorded(len(expected))
+    assert sorted(((entry.event, entry.facts, entry.actor) for entry in written), key=str) == sorted(expected, key=str)
+    assert {str(entry.user_id) for entry in written} == {user_id}
 
 
 def test_s25_what_staff_ask_of_an_order_is_recorded_and_what_its_owner_asks_is_not(

@@ -14,6 +14,7 @@ import pytest
 from api_client import Client, Shop, assert_problem
 from api_server import Server, serving
 from logins import ADA, login, register
+from second_factors import Enrolled
 from sqlalchemy import event
 
 from api.app import create_app
@@ -109,21 +110,29 @@ UNKNOWN = {"email": "eve@example.com"}
 WRONG = {"password": "something else"}
 
 
-@pytest.mark.parametrize("first", ["unknown", "wrong", "disabled"])
+@pytest.mark.parametrize("first", ["unknown", "wrong", "disabled", "second_factor"])
 def test_s7_unknown_wrong_and_disabled_are_alike_from_the_first_request_of_a_process_on(
     shop: Shop, anonymous: Client, ada: str, first: str
 ) -> None:
     register(anonymous, email="bob@example.com")
     shop.world.sql("UPDATE users SET disabled_at = now() WHERE email = 'bob@example.com'")
-    cases = {"unknown": UNKNOWN, "wrong": WRONG, "disabled": {"email": "bob@example.com"}}
+    register(anonymous, email="carol@example.com")
+    Enrolled.named(shop.world, "carol@example.com")
+    cases = {
+        "unknown": UNKNOWN,
+        "wrong": WRONG,
+        "disabled": {"email": "bob@example.com"},
+        "second_factor": {"email": "carol@example.com", **WRONG},
+        "second_factor_and_code": {"email": "carol@example.com", **WRONG, "totp_code": "123456"},
+    }
     names = [first, *(name for name in cases if name != first)]
     with counting() as counted:
         outcomes = {name: counted.log_in(**cases[name]) for name in names}
     answers = {(answer.status_code, answer.content) for answer, _, _ in outcomes.values()}
     assert len(answers) == 1
     assert_problem(outcomes["unknown"][0], 401, "invalid_credentials")
-    one, two, three = (without_date(answer) for answer, _, _ in outcomes.values())
-    assert one == two == three
+    headers = [without_date(answer) for answer, _, _ in outcomes.values()]
+    assert all(each == headers[0] for each in headers)
     assert {name: (len(hashes), statements) for name, (_, hashes, statements) in outcomes.items()} == dict.fromkeys(
         cases, (1, outcomes["unknown"][2])
     )

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from api_client import Shop
 from openapi_client import PROBLEM, DescribedClient, Description, Operation
+from phone import Phone
 from world import World
 
 from models import dead_letters
 from models.identifiers import uuid7
 from models.permissions import Role
+from models.totp import WRONG_CODES_FREE
 from runtime import database
 
 DESCRIPTION = Description.committed()
@@ -96,6 +98,8 @@ def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> No
     _stock_the_shop(staff, world)
     _get_an_account(clara)
     _who_may_what(admin, world)
+    _have_a_second_factor_for_a_while(clara)
+    _choose_another_password(clara)
     assert [each["sku"] for each in clara.ask("list_products", 200).json()["data"]] == [
         "BOWL",
         "BOWL-OAK",
@@ -154,6 +158,9 @@ def _get_an_account(clara: DescribedClient) -> None:
     clara.token = clara.ask("login", 200).json()["access_token"]
     assert clara.ask("get_me", 200).json()["email"] == OPERATIONS["register"].example()["email"]
     assert clara.ask("get_keys", 200).json()["keys"]
+
+
+def _choose_another_password(clara: DescribedClient) -> None:
     wrong = OPERATIONS["change_password"].example() | {"current_password": "three bowls"}
     clara.ask("change_password", 403, "wrong_password", body=wrong)
     clara.ask("change_password", 422, "weak_password", body=wrong | {"new_password": "password"})
@@ -170,6 +177,29 @@ def _who_may_what(admin: DescribedClient, world: World) -> None:
     admin.ask("change_user", 409, "last_admin", user_id=own["id"], body={"role": "staff"})
     world.user(Role.ADMIN)
     admin.ask("change_user", 409, "own_account", user_id=own["id"], body={"role": "staff"})
+
+
+def _have_a_second_factor_for_a_while(clara: DescribedClient) -> None:
+    account = OPERATIONS["login"].example()
+    proof = {"password": account["password"]}
+    clara.ask("confirm_totp", 409, "no_pending_enrolment")
+    clara.ask("renew_recovery_codes", 409, "mfa_not_enabled")
+    clara.ask("begin_totp", 403, "wrong_password", body={"password": "three bowls"})
+    phone = Phone(clara.ask("begin_totp", 201).json()["secret"])
+    clara.ask("confirm_totp", 403, "wrong_code", body={"code": phone.wrong_code()})
+    codes = clara.ask("confirm_totp", 200, body={"code": phone.code(-1)}).json()["recovery_codes"]
+    clara.ask("login", 401, "mfa_required")
+    for _ in range(WRONG_CODES_FREE):
+        clara.ask("login", 401, "invalid_mfa_code", body=account | {"totp_code": phone.wrong_code()})
+    clara.ask("login", 429, "too_many_codes", body=account | {"totp_code": phone.code()})
+    clara.ask("login", 200, body=account | {"recovery_code": codes[0]})
+    clara.token = clara.ask("login", 200, body=account | {"totp_code": phone.code()}).json()["access_token"]
+    clara.ask("begin_totp", 409, "mfa_already_enabled")
+    assert clara.ask("get_mfa", 200).json()["recovery_codes_left"] == len(codes) - 1
+    codes = clara.ask("renew_recovery_codes", 200, body=proof | {"totp_code": phone.code(1)}).json()["recovery_codes"]
+    clara.ask("disable_totp", 403, "wrong_code")
+    clara.ask("disable_totp", 204, body=proof | {"recovery_code": codes[0]})
+    clara.token = clara.ask("login", 200).json()["access_token"]
 
 
 def _orders_that_go_other_ways(clara: DescribedClient, staff: DescribedClient, world: World) -> None:

@@ -9,11 +9,14 @@ import pytest
 from api_client import Client, Shop, assert_problem
 from api_server import Server, serving
 from logins import ADA, Tokens, change_password, login, logout, me, refresh, register
+from second_factors import Enrolled
 
 from api.app import create_app
 from api.lookout import LOOK_SECONDS, TRUST_SECONDS
+from models import mfa
+from models.audit_log import NOBODY
 from models.permissions import Role
-from runtime import settings
+from runtime import database, settings
 
 REVOKED_SECONDS = 5.0
 
@@ -126,6 +129,25 @@ def test_s9_a_new_password_ends_all_other_sessions_and_this_one_goes_on(
     assert refresh(everywhere[0], held.refresh).status_code == 200
     assert_problem(login(everywhere[0]), 401, "invalid_credentials")
     assert login(everywhere[0], password=new).status_code == 200
+
+
+def test_s19_turning_a_second_factor_on_or_off_ends_every_session_and_its_tokens(
+    shop: Shop, everywhere: list[Client], held: Tokens
+) -> None:
+    another = Tokens.of(login(everywhere[1]))
+    ada = Enrolled.named(shop.world, ADA["email"])
+    for tokens in (held, another):
+        refused_within_5_s(everywhere, tokens.access)
+        assert_problem(refresh(everywhere[0], tokens.refresh), 401, "invalid_refresh_token")
+    since = Tokens.of(login(everywhere[0], totp_code=ada.phone.code()))
+    assert [me(client, since.access).status_code for client in everywhere] == [200, 200]
+    with database.transaction(database.Role.API) as connection:
+        mfa.reset(connection, ada.user.id, NOBODY)
+    refused_within_5_s(everywhere, since.access)
+    assert_problem(refresh(everywhere[0], since.refresh), 401, "invalid_refresh_token")
+    assert set(shop.world.sql("SELECT ended_because FROM sessions")) == {("mfa_changed",)}
+    of_the_user = shop.world.sql("SELECT epoch FROM revocations WHERE subject = :id ORDER BY id", id=ada.user.id)
+    assert of_the_user == [(1,), (2,)], "what is of no session is void, too"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from api_client import Client, assert_problem
 from api_server import Server, serving
 from at_once import at_once
 from logins import ADA, Tokens, change_password, login, register
+from second_factors import Enrolled
 from world import World, forget_counts
 
 from api.app import create_app
@@ -149,6 +150,22 @@ def test_s5_guesses_from_everywhere_are_slowed_down_and_the_owner_gets_in_from_w
     assert visit.guess("eve@example.com", "198.51.100.200") == 401
 
 
+def test_s5_a_right_password_without_a_right_code_is_a_try_like_any_other(visit: Visit, world: World) -> None:
+    account = {"email": visit.account("ada", HOME), "password": PASSWORD}
+    phone = Enrolled.named(world, account["email"]).phone
+    wrong, right = account | {"totp_code": phone.wrong_code()}, account | {"totp_code": phone.code()}
+
+    def tries(body: dict[str, str], address: str, number: int) -> list[str]:
+        return [visit.post("login", body, address).json()["code"] for _ in range(number)]
+
+    assert tries(account, EVIL, TRIES + 2) == ["mfa_required"] * (TRIES + 1) + ["rate_limited"]
+    assert tries(wrong, ELSEWHERE, TRIES + 2) == ["invalid_mfa_code"] * (TRIES + 1) + ["rate_limited"]
+    assert visit.post("login", right, ELSEWHERE).status_code == 429, "not even the right one is looked at now"
+    assert tries(account, HOME, TRIES) == ["mfa_required"] * TRIES
+    assert visit.post("login", right, HOME).status_code == 200
+    assert tries(account, HOME, TRIES) == ["mfa_required"] * TRIES, "the right one makes the others forgotten"
+
+
 def test_s5_one_address_cannot_try_one_password_at_many_accounts(visit: Visit) -> None:
     guessed = [visit.guess(f"user{number}@example.com", EVIL) for number in range(PER_ADDRESS + 3)]
     assert guessed == [401] * (PER_ADDRESS + 1) + [429] * 2
@@ -223,6 +240,13 @@ def test_s5_who_holds_a_token_cannot_guess_the_present_password_with_it(world: W
         assert change_password(client, ada, ADA["password"], "an evening in june").status_code == 204
         again = [change_password(client, ada, "wrong wrong", "a night in july").status_code for _ in range(TRIES)]
         assert again == [403] * TRIES, "the right one makes the others forgotten"
+        at_the_second_factor = [begin_totp(client, ada, "wrong wrong").status_code for _ in range(2)]
+        assert at_the_second_factor == [403, 429], "it is the same password there"
+
+
+def begin_totp(client: Client, token: str, password: str) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return client.post("/v1/users/me/mfa/totp", json={"password": password}, headers=headers)
 
 
 def accounts(client: Client, *names: str) -> list[str]:

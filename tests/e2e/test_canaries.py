@@ -87,6 +87,10 @@ class Sender:
         if answer.is_success and "access_token" in answer.text:
             self._keep(answer.json()["access_token"])
             self.secrets.add(answer.json()["refresh_token"])
+        if answer.is_success and "/mfa" in attempt.target:
+            found = answer.json() if answer.content else {}
+            self.secrets |= {found[name] for name in ("secret", "otpauth_uri") if name in found}
+            self.secrets |= set(found.get("recovery_codes", ()))
 
     def _keep(self, token: str) -> None:
         """Its first part is in every token, and no secret."""
@@ -103,10 +107,12 @@ class Sender:
 
     def good(self, *operations: Operation) -> list[Attempt]:
         """Requests that succeed, each of an admin and of a scene of its own."""
-        scenes = [(operation, Scene(self.world, WORD)) for operation in operations]
+        scenes = [Scene(self.world, WORD, Role.ADMIN) for _ in operations]
+        samples = [request_for(operation, scene) for operation, scene in zip(operations, scenes, strict=True)]
+        askers = [sample.asker or scene.person(Role.ADMIN) for sample, scene in zip(samples, scenes, strict=True)]
         return [
-            Attempt.of(request_for(operation, scene), Authorization=self.token_of(scene.person(Role.ADMIN)))
-            for operation, scene in scenes
+            Attempt.of(sample, Authorization=self.token_of(asker))
+            for sample, asker in zip(samples, askers, strict=True)
         ]
 
 

@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import psycopg
 import pytest
-from api_process import START_SECONDS, refused, running
+from api_process import START_SECONDS, empty_database, refused, running
 from httpx2 import Client, TransportError
 from raw_http import ask, request
 from running_system import eventually
@@ -186,11 +185,8 @@ def test_s38_the_documented_minimal_environment_is_one_of_production(tmp_path: P
 
 @pytest.fixture
 def empty_database_url() -> Iterator[str]:
-    ours = os.environ["DATABASE_URL"]
-    with psycopg.connect(ours, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE minimal TEMPLATE template0")
-        yield re.sub(r"/orders_\w+(?=\?)", "/minimal", ours)
-        connection.execute("DROP DATABASE minimal WITH (FORCE)")
+    with empty_database("minimal") as url:
+        yield url
 
 
 def test_s38_the_documented_minimal_environment_starts_for_real(

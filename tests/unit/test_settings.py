@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
+from models.permissions import Role
 from runtime import settings
 from runtime.settings import Environment, SettingsError
 
@@ -47,6 +48,8 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("ARGON2_MEMORY_KIB", "19455"),
         ("ARGON2_TIME_COST", "1"),
         ("CONFIRMATION", "canary"),
+        ("MFA_REQUIRED_ROLES", "canary"),
+        ("MFA_REQUIRED_ROLES", "admin, canary"),
     ],
 )
 def test_a_bad_setting_is_named_and_its_value_is_not_repeated(name: str, value: str) -> None:
@@ -80,3 +83,24 @@ def test_printing_settings_shows_no_secret() -> None:
     shown = repr(settings.read(GOOD))
     assert SECRET not in shown
     assert "pa55" not in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({}, {"staff", "admin"}),
+        ({"ENVIRONMENT": "local"}, set()),
+        ({"ENVIRONMENT": "local", "MFA_REQUIRED_ROLES": "admin"}, {"admin"}),
+        ({"MFA_REQUIRED_ROLES": "customer,staff,analyst,admin"}, set(Role)),
+        ({"MFA_REQUIRED_ROLES": "admin, staff"}, {"admin", "staff"}),
+        ({"MFA_REQUIRED_ROLES": ""}, set()),
+    ],
+)
+def test_mfa_is_needed_by_staff_and_admin_in_production_unless_said_otherwise(
+    given: dict[str, str], needed: set[str]
+) -> None:
+    assert settings.read({**GOOD, **given}).roles_that_need_mfa == needed
+
+
+def test_mfa_the_roles_that_settings_know_are_the_roles_there_are() -> None:
+    assert set(settings.ROLES) == set(Role)
