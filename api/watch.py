@@ -1,7 +1,7 @@
 """Waiting for orders to change: one query for everybody who waits in this process, however many they are."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,7 +11,7 @@ from models import orders
 from runtime import shutdown
 
 LOOK_SECONDS = 0.05
-# How long after a signal to stop somebody may still be waiting.
+# How long somebody may still be waiting after a signal to stop, or after their credentials were revoked.
 PATIENCE_SECONDS = 1.0
 
 
@@ -23,12 +23,15 @@ class Watch:
         self._waiting: dict[asyncio.Future[int], tuple[UUID, int]] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    async def change(self, order_id: UUID, seen: int, seconds: float) -> int:
-        """The order's version as soon as it is another than `seen`; `seen` after `seconds`, or when we have to stop."""
+    async def change(self, order_id: UUID, seen: int, seconds: float, may_wait: Callable[[], bool]) -> int:
+        """The order's version as soon as it is another than `seen`; `seen` after `seconds`, or when we have to stop.
+
+        `may_wait`: whether who waits still may; looked at every second.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
         version = seen
-        while version == seen and (left := ends_at - loop.time()) > 0 and not shutdown.has_begun():
+        while version == seen and (left := ends_at - loop.time()) > 0 and may_wait() and not shutdown.has_begun():
             version = await self._next_change(order_id, seen, min(left, PATIENCE_SECONDS))
         return version
 

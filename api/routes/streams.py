@@ -67,17 +67,19 @@ async def _events(services: Services, caller: Caller, order_id: UUID, seen: int)
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
+
+    def holds() -> bool:
+        return services.lookout.holds(caller.epochs)
+
     # A client that wants to go on connects again, with the last id it has seen and a token that holds.
-    while (
-        not shutdown.has_begun() and services.lookout.holds(caller.epochs) and (left := ends_at - time.monotonic()) > 0
-    ):
+    while not shutdown.has_begun() and holds() and (left := ends_at - time.monotonic()) > 0:
         for event in happened:
             if event.version > seen:
                 yield _spell(event)
         seen = max(seen, happened[-1].version)
         if _is_over(happened):
             return
-        if await services.watch.change(order_id, seen, min(KEEP_ALIVE_SECONDS, left)) == seen:
+        if await services.watch.change(order_id, seen, min(KEEP_ALIVE_SECONDS, left), holds) == seen:
             yield ": still here\n\n"
         happened = await services.database.run(orders.events_of, order_id, None)
 

@@ -61,6 +61,7 @@ async def request_transition(
     asked_id = request.id
 
     async def look() -> TransitionRequest:
+        services.lookout.check(caller.epochs)
         return await services.database.run(transition_requests.get, order_id, asked_id)
 
     if wait:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import psycopg
@@ -232,6 +233,25 @@ def test_s19_a_stream_says_nothing_more_to_who_was_logged_out(
         refused_within_5_s(everywhere, held.access)
         shop.world.work_until_idle()
         assert [line for line in lines if line.startswith("event:")] == []
+
+
+@pytest.mark.parametrize("what", ["an order", "a transition"])
+def test_s19_who_waits_is_told_when_they_were_logged_out(
+    shop: Shop, held: Tokens, everywhere: list[Client], what: str
+) -> None:
+    waiter = everywhere[0]
+    waiter.headers["Authorization"] = f"Bearer {held.access}"
+    order = waiter.order()
+    path, headers = order.json()["links"]["self"], {"Prefer": "wait=30", "If-None-Match": order.headers["ETag"]}
+    with ThreadPoolExecutor() as threads:
+        if what == "an order":
+            waiting = threads.submit(waiter.get, path, headers=headers)
+        else:
+            waiting = threads.submit(waiter.ask, path, "cancelled", {"Prefer": "wait=30"})
+        time.sleep(LOOK_SECONDS)
+        assert not waiting.done()
+        logout(everywhere[1], held.refresh)
+        assert_problem(waiting.result(timeout=REVOKED_SECONDS), 401, "invalid_token")
 
 
 def test_s19_an_export_is_cut_off_when_its_reader_is_logged_out(
