@@ -15,6 +15,7 @@ from api.openapi import Api, operation_id
 from api.rate_limits import RateLimits
 from api.routes import (
     analytics,
+    api_keys,
     auth,
     batches,
     dead_letters,
@@ -27,6 +28,7 @@ from api.routes import (
     password,
     place_order,
     products,
+    service_accounts,
     streams,
     transitions,
     user_admin,
@@ -48,6 +50,8 @@ ROUTERS = (
     password.router,
     users.router,
     user_admin.router,
+    service_accounts.router,
+    api_keys.router,
     analytics.router,
     feed.router,
     ops.router,

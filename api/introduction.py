@@ -14,6 +14,10 @@ DESCRIPTION = """\
 next pair; each refresh token is spent by that, and if its answer is lost, ask again within 30 seconds. `logout` ends
 the session, `change_password` all others of yours: their access tokens are refused within 5 seconds.
 
+**Machines** show an API key instead of an access token, in the same header: `make_api_key` once, and no login. A key
+is good for what it was given, as far as its owner's role permits it, until it expires or is revoked; `rotate_api_key`
+brings the next one while the old one is still good. `logout` and `change_password` do not end keys.
+
 **Bodies** are JSON in UTF-8, read strictly: unknown or repeated members, unknown query parameters, NaN and control
 characters are refused. Money is an integer of minor units beside an ISO 4217 code; instants are RFC 3339 in UTC.
 
@@ -36,6 +40,7 @@ TAGS = [
         "name": "users",
         "description": "The caller's own account, everybody's for admins, and the keys that verify access tokens.",
     },
+    {"name": "api-keys", "description": "Credentials of machines: made, rotated and revoked by people."},
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},

@@ -44,7 +44,8 @@ SCHEMAS = {
     "Problem": {
         "title": "Problem",
         "description": "A refusal (RFC 9457). `invalid_transition` adds `current` and `allowed`, "
-        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`.",
+        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`, "
+        "`key_rotated` adds `rotated_to`.",
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
@@ -59,6 +60,7 @@ SCHEMAS = {
             "allowed": {"type": "array", "items": {"type": "string"}, "description": "where the caller may move it"},
             "order": {"type": "string", "description": "the path of the order that has the reference already"},
             "resolved_how": {"type": "string", "description": "what became of the dead letter"},
+            "rotated_to": {"type": "string", "description": "the id of the key that is in use now"},
         },
     },
     "Flaw": {

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from models import errors, revocations
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.permissions import Permission, Role
 from models.signing_keys import KeyState, SigningKey
 from models.users import User
 from runtime.settings import Settings
@@ -35,13 +35,19 @@ Epochs = tuple[tuple[UUID, int], ...]
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks for, in which session, and until when (Unix seconds)."""
+    """Whom a token or an API key speaks for, in which session, and until when (Unix seconds).
+
+    A key has no session, and `scope`: what it permits, as far as the role does.
+    """
 
     user_id: UUID
     role: Role
-    session_id: UUID
+    session_id: UUID | None
     expires_at: int
     epochs: Epochs
+    scope: frozenset[Permission] | None = None
+    key_id: UUID | None = None
+    key_prefix: str | None = None
 
 
 class NoSigningKey(Exception):

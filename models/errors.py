@@ -8,10 +8,11 @@
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
     │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired · PermissionNotHeld
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin ·
+    │                            NameTaken · NoAdmin · TooManyKeys · KeyEnded · KeyRotated
     ├── RateLimited
     └── Unavailable              TookTooLong
 
@@ -199,6 +200,12 @@ class TrackingNumberRequired(Refused):
     code = "tracking_number_required"
 
 
+class PermissionNotHeld(Refused):
+    """A key cannot be given what its owner's role does not permit."""
+
+    code = "permission_not_held"
+
+
 class IdempotencyKeyMissing(Refused):
     """Send an Idempotency-Key header, new for every order and the same for every retry of it."""
 
@@ -303,6 +310,43 @@ class LastAdmin(Conflict):
     """This is the last admin who can log in; make another one first."""
 
     code = "last_admin"
+
+
+class NameTaken(Conflict):
+    """There is a service account with this name already."""
+
+    code = "name_taken"
+
+
+class NoAdmin(Conflict):
+    """A service account cannot be an admin, because it cannot log in."""
+
+    code = "no_admin"
+
+
+class TooManyKeys(Conflict):
+    """The owner has as many API keys as can be good at once; revoke one first."""
+
+    code = "too_many_keys"
+
+
+class KeyEnded(Conflict):
+    """This API key was revoked or has expired; make a new one."""
+
+    code = "key_ended"
+
+
+class KeyRotated(Conflict):
+    """This API key was rotated, and the key that took its place is in use; rotate that one."""
+
+    code = "key_rotated"
+
+    def __init__(self, successor: UUID) -> None:
+        super().__init__()
+        self.successor = successor
+
+    def facts(self) -> dict[str, object]:
+        return {"rotated_to": str(self.successor)}
 
 
 class RateLimited(OrderPipelineError):

@@ -2,15 +2,14 @@
 
 from fastapi import APIRouter, Response
 
+from api import own_password
 from api.access import ChangesPassword
 from api.dependencies import OurServices
 from api.forms import PasswordChange
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
-from api.services import Services
 from api.trail import By
 from models import accounts, errors, passwords, users
-from models.audit_log import EventName, Requester, SecurityEvent
 from models.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=JsonRoute)
@@ -28,7 +27,7 @@ async def change_password(caller: ChangesPassword, form: PasswordChange, service
         raise errors.InvalidToken
     _check_choice(user, form)
     await services.throttle.password_change(user.id)
-    await _check_current(services, user, form.current_password, by)
+    await own_password.check(services, user, form.current_password, by)
     await services.throttle.password_changed(user.id)
     chosen = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(form.new_password))
     if not await services.database.run(accounts.change_password, user, chosen, caller.session_id, by):
@@ -38,13 +37,6 @@ async def change_password(caller: ChangesPassword, form: PasswordChange, service
 
 def _check_choice(user: User, form: PasswordChange) -> None:
     """Raises errors.WeakPassword, errors.PasswordUnchanged."""
-    passwords.check_strength(form.new_password, personal=(user.email, user.name or ""))
+    passwords.check_strength(form.new_password, personal=user.personal_words)
     if form.new_password == form.current_password:
         raise errors.PasswordUnchanged
-
-
-async def _check_current(services: Services, user: User, password: str, by: Requester) -> None:
-    """Raises errors.WrongPassword."""
-    if not await services.hashing.run(lambda: passwords.matches(services.settings, user.password_hash, password)):
-        services.trail.refused(SecurityEvent(EventName.PASSWORD_REFUSED, by, user.id))
-        raise errors.WrongPassword
