@@ -33,7 +33,7 @@ def open_service(connection: Connection, name: str, role: Role, by: UUID | None,
     Raises:
         errors.Forbidden, errors.NameTaken, errors.NoAdmin
     """
-    if by is not None and not _is_admin(user_table.by_id(connection, by)):
+    if by is not None and not user_table.is_admin(user_table.by_id(connection, by)):
         raise errors.Forbidden
     service = user_table.register_service(connection, name, role)
     facts = {"role": str(role), "kind": "service"}
@@ -83,7 +83,7 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
         errors.NoAdmin: it is a service account, which is to be an admin.
     """
     held = _hold(connection, user_id, by)
-    if by is not None and not _is_admin(held.get(by)):
+    if by is not None and not user_table.is_admin(held.get(by)):
         raise errors.Forbidden
     if user_id not in held:
         raise errors.NotFound
@@ -122,15 +122,11 @@ def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, 
     return {row.id: User.of(row) for row in rows}
 
 
-def _is_admin(user: User | None) -> bool:
-    return user is not None and user.role is Role.ADMIN and user.disabled_at is None
-
-
 def _check_lockout(user: User, wanted: Change, by: UUID | None, held: dict[UUID, User]) -> None:
     keeps_role = wanted.role in (None, Role.ADMIN)
-    if not _is_admin(user) or (keeps_role and not wanted.disabled):
+    if not user_table.is_admin(user) or (keeps_role and not wanted.disabled):
         return
-    if not any(_is_admin(other) for other in held.values() if other.id != user.id):
+    if not any(user_table.is_admin(other) for other in held.values() if other.id != user.id):
         raise errors.LastAdmin
     if user.id == by:
         raise errors.OwnAccount

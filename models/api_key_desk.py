@@ -15,13 +15,12 @@ from models import api_key_secrets, api_keys, audit_log, errors, revocations, us
 from models.api_keys import SHOWN, ApiKey
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.identifiers import uuid7
-from models.permissions import FOR_KEYS, GRANTED, Permission, Role
+from models.permissions import FOR_KEYS, GRANTED, Permission
 from models.users import User
 
 LIVE_MAX = 20
 LIFE_DAYS, LIFE_DAYS_MAX = 90, 366
 OVERLAP, OVERLAP_MAX = timedelta(days=1), timedelta(days=7)
-THEIR_OWN = "People make and rotate their API keys themselves; nobody else is to know the secrets."
 
 _keys = api_keys.api_keys
 _IS_LIVE: ColumnElement[bool] = _keys.c.expires_at > func.now()
@@ -48,8 +47,8 @@ def make(connection: Connection, owner_id: UUID, wanted: Wanted, by: UUID | None
     """Make a key for oneself, or as an admin for a service account; `by` is who asks, None the command line.
 
     Raises:
-        errors.NotFound: there is no such owner.
-        errors.Forbidden: the owner is another person; or `by` is no admin, or disabled, whatever their token says.
+        errors.NoServiceAccount: the owner is another person, or nobody.
+        errors.Forbidden: `by` is no admin, or disabled by now, whatever their token says.
         errors.PermissionNotHeld, errors.TooManyKeys
     """
     owner = _owner(connection, owner_id, by)
@@ -81,7 +80,7 @@ def rotate(
 
     Raises:
         errors.NotFound, errors.KeyEnded, errors.KeyRotated
-        errors.Forbidden: as in `make`.
+        errors.NoServiceAccount, errors.Forbidden: as in `make`.
     """
     _owner(connection, api_keys.get(connection, key_id, owner).user_id, by)
     key = api_keys.get(connection, key_id, owner)  # as it is now that nobody else is at it
@@ -117,21 +116,19 @@ def _owner(connection: Connection, owner_id: UUID, by: UUID | None) -> User:
     """Whose keys are about to change, held until the commit. Not FOR UPDATE, which would hold up their orders.
 
     Raises:
-        errors.NotFound, errors.Forbidden
+        errors.NoServiceAccount, errors.Forbidden
     """
     held = select(users.users).where(users.users.c.id == owner_id).with_for_update(key_share=True)
     row = connection.execute(held).one_or_none()
     owner = User.of(row) if row else None
-    if by is not None and by != owner_id:
-        admin = users.by_id(connection, by)
-        if admin is None or admin.role is not Role.ADMIN or admin.disabled_at is not None:
+    if by == owner_id:
+        if owner is None or owner.disabled_at is not None:
             raise errors.Forbidden
-    if owner is None:
-        raise errors.NotFound
-    if by != owner_id and not owner.is_service:
-        raise errors.Forbidden(THEIR_OWN)
-    if by == owner_id and owner.disabled_at is not None:
+        return owner
+    if by is not None and not users.is_admin(users.by_id(connection, by)):
         raise errors.Forbidden
+    if owner is None or not owner.is_service:
+        raise errors.NoServiceAccount
     return owner
 
 

@@ -8,7 +8,8 @@
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
     │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired · PermissionNotHeld
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired · PermissionNotHeld ·
+    │   │                        NoServiceAccount
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
     │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin ·
@@ -204,6 +205,12 @@ class PermissionNotHeld(Refused):
     """A key cannot be given what its owner's role does not permit."""
 
     code = "permission_not_held"
+
+
+class NoServiceAccount(Refused):
+    """This is no service account; people make and rotate their API keys themselves."""
+
+    code = "no_service_account"
 
 
 class IdempotencyKeyMissing(Refused):

@@ -38,7 +38,9 @@ users = Table(
     created_at(),
     one_of("role", Role),
     CheckConstraint("(email IS NULL) = (password_hash IS NULL)", name="a_login_has_both"),
-    CheckConstraint(f"email IS NOT NULL OR name ~ '{SERVICE_NAME_PATTERN}'", name="a_service_has_a_name"),
+    CheckConstraint(
+        f"email IS NOT NULL OR (name IS NOT NULL AND name ~ '{SERVICE_NAME_PATTERN}')", name="a_service_has_a_name"
+    ),
     # Otherwise the last admin could be one that cannot log in.
     CheckConstraint("email IS NOT NULL OR role <> 'admin'", name="a_service_is_no_admin"),
     index("uq_users_email", "email", unique=True, serves="login and registration: one account per address"),
@@ -183,3 +185,8 @@ def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: i
 def by_id(connection: Connection, user_id: UUID) -> User | None:
     row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
     return User.of(row) if row else None
+
+
+def is_admin(user: User | None) -> bool:
+    """Whether this is an admin who may do what admins do."""
+    return user is not None and user.role is Role.ADMIN and user.disabled_at is None

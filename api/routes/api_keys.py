@@ -38,7 +38,7 @@ async def _filter(
 @router.post(
     "",
     status_code=201,
-    responses=refusals(errors.NotFound, errors.WrongPassword, errors.PermissionNotHeld, errors.TooManyKeys),
+    responses=refusals(errors.WrongPassword, errors.PermissionNotHeld, errors.NoServiceAccount, errors.TooManyKeys),
 )
 async def make_api_key(
     caller: ManagesKeys, form: ApiKeyForm, response: Response, services: OurServices, by: By
@@ -82,7 +82,9 @@ async def get_api_key(caller: ManagesKeys, key_id: ApiKeyId, services: OurServic
 @router.post(
     "/{key_id}/rotate",
     status_code=201,
-    responses=refusals(errors.NotFound, errors.WrongPassword, errors.KeyEnded, errors.KeyRotated),
+    responses=refusals(
+        errors.NotFound, errors.WrongPassword, errors.NoServiceAccount, errors.KeyEnded, errors.KeyRotated
+    ),
 )
 async def rotate_api_key(
     caller: ManagesKeys, key_id: ApiKeyId, form: RotationForm, response: Response, services: OurServices, by: By
@@ -91,6 +93,7 @@ async def rotate_api_key(
 
     If the answer is lost, ask again: a successor that was never used is revoked, and another takes its place.
     """
+    await services.database.run(api_keys.get, key_id, _visible_to(caller))
     await own_password.demand(services, caller.id, form.current_password, by)
     wanted = Rotation(timedelta(seconds=form.overlap_seconds), timedelta(days=form.expires_in_days))
     made = await services.database.run(api_key_desk.rotate, key_id, _visible_to(caller), wanted, caller.id, by)

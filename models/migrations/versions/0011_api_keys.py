@@ -10,7 +10,8 @@ ALTER TABLE users
     ALTER COLUMN email DROP NOT NULL,
     ALTER COLUMN password_hash DROP NOT NULL,
     ADD CONSTRAINT ck_users_a_login_has_both CHECK ((email IS NULL) = (password_hash IS NULL)),
-    ADD CONSTRAINT ck_users_a_service_has_a_name CHECK (email IS NOT NULL OR name ~ '^[a-z][a-z0-9-]{1,62}$'),
+    ADD CONSTRAINT ck_users_a_service_has_a_name
+        CHECK (email IS NOT NULL OR (name IS NOT NULL AND name ~ '^[a-z][a-z0-9-]{1,62}$')),
     ADD CONSTRAINT ck_users_a_service_is_no_admin CHECK (email IS NOT NULL OR role <> 'admin');
 CREATE UNIQUE INDEX uq_users_service_name ON users (name) WHERE email IS NULL;
 COMMENT ON INDEX uq_users_service_name IS 'the command line: one service account per name';
