@@ -69,7 +69,8 @@ class ApiKeys:
             rate_limits.refund_address(scope)
         if identity.expires_at <= time.time():
             raise errors.InvalidToken
-        self.use.note(identity)
+        if identity.key_prefix is not None:
+            self.use.note(identity.key_prefix)
         return identity
 
     def _recall(self, fingerprint: bytes) -> Identity | None:
@@ -124,7 +125,6 @@ def _identity(bearer: Bearer) -> Identity:
         expires_at=int(bearer.expires_at.timestamp()),
         epochs=((bearer.user_id, bearer.user_epoch), (bearer.key_id, bearer.key_epoch)),
         scope=bearer.permissions,
-        key_id=bearer.key_id,
         key_prefix=bearer.prefix,
     )
 

@@ -4,11 +4,10 @@ A process that is killed forgets the last minute; one that ends writes it.
 """
 
 import asyncio
+import time
 from datetime import UTC, datetime
-from uuid import UUID
 
 from api.database import Database
-from api.tokens import Identity
 from models import api_keys
 from runtime import logs
 
@@ -23,15 +22,13 @@ class KeyUse:
     def __init__(self, database: Database, window_seconds: float = WINDOW_SECONDS) -> None:
         self._database = database
         self._window_seconds = window_seconds
-        self._used: dict[UUID, datetime] = {}
+        self._used: dict[str, float] = {}
         self._ending: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
 
-    def note(self, identity: Identity) -> None:
-        """A key was used just now."""
-        if identity.key_id is None:
-            return
-        self._used[identity.key_id] = datetime.now(UTC)
+    def note(self, prefix: str) -> None:
+        """The key that begins like this was used just now."""
+        self._used[prefix] = time.time()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().call_later(self._window_seconds, self._end_window)
 
@@ -49,8 +46,9 @@ class KeyUse:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _write(self, used: dict[UUID, datetime]) -> None:
+    async def _write(self, used: dict[str, float]) -> None:
         try:
-            await self._database.run(api_keys.note_use, used)
+            at = {prefix: datetime.fromtimestamp(seconds, UTC) for prefix, seconds in used.items()}
+            await self._database.run(api_keys.note_use, at)
         except Exception as error:  # nobody waits for it; whoever is used again is noted again
             log.warning("it is not written which API keys were used", keys=len(used), error=type(error).__name__)

@@ -46,7 +46,6 @@ class Identity:
     expires_at: int
     epochs: Epochs
     scope: frozenset[Permission] | None = None
-    key_id: UUID | None = None
     key_prefix: str | None = None
 
 

@@ -170,19 +170,19 @@ def by_prefix(connection: Connection, prefix: str) -> ApiKey | None:
     return ApiKey.of(row) if row else None
 
 
-# Rows that somebody else is writing are passed over: another process has seen the key used as well, or it has ended.
+# Leans on uq_api_keys_prefix. Rows that somebody else is writing are passed over: another process has seen the key used as well, or it has ended.
 # So nobody waits, and processes that write the same keys cannot deadlock.
 _USED = text(
     """
-    WITH used AS (SELECT id, at FROM jsonb_to_recordset(CAST(:used AS jsonb)) AS u(id uuid, at timestamptz)),
-        held AS (SELECT k.id, used.at FROM api_keys AS k JOIN used USING (id) FOR NO KEY UPDATE OF k SKIP LOCKED)
+    WITH used AS (SELECT prefix, at FROM jsonb_to_recordset(CAST(:used AS jsonb)) AS u(prefix text, at timestamptz)),
+        held AS (SELECT k.id, used.at FROM api_keys AS k JOIN used USING (prefix) FOR NO KEY UPDATE OF k SKIP LOCKED)
     UPDATE api_keys AS k SET last_used_at = held.at FROM held
     WHERE k.id = held.id AND (k.last_used_at IS NULL OR k.last_used_at < held.at)
     """
 ).bindparams(bindparam("used", type_=Text))
 
 
-def note_use(connection: Connection, used: Mapping[UUID, datetime]) -> None:
-    """Write down when keys were used last, unless they were used again since."""
-    rows = [{"id": key_id, "at": at} for key_id, at in used.items()]
+def note_use(connection: Connection, used: Mapping[str, datetime]) -> None:
+    """Write down when keys, by their prefixes, were used last, unless they were used again since."""
+    rows = [{"prefix": prefix, "at": at} for prefix, at in used.items()]
     connection.execute(_USED, {"used": documents.dumps(rows)})

@@ -119,11 +119,11 @@ def test_uses_are_written_once_for_many_and_by_no_request(world: World) -> None:
 
 def test_an_older_use_does_not_replace_a_newer_one_and_who_is_busy_is_passed_over(world: World) -> None:
     robot = service()
-    busy, free = key_of(robot).key.id, key_of(robot).key.id
+    busy, free = key_of(robot).key.prefix, key_of(robot).key.prefix
     now = datetime.now(UTC)
     with database.transaction(Role.API) as holder:
         api_keys.note_use(holder, {busy: now})
         for at in (now, now - timedelta(hours=1)):
             with database.transaction(Role.API) as connection:
                 api_keys.note_use(connection, {busy: now + timedelta(hours=1), free: at})
-    assert dict(tuple(row) for row in world.sql("SELECT id, last_used_at FROM api_keys")) == {busy: now, free: now}
+    assert dict(tuple(row) for row in world.sql("SELECT prefix, last_used_at FROM api_keys")) == {busy: now, free: now}
