@@ -33,14 +33,13 @@ class Secret:
 
 def make() -> str:
     """A new secret; nobody but its client is to keep it."""
-    unchecked = f"{MARK}{_random(PREFIX_CHARACTERS)}_{_random(SECRET_CHARACTERS)}"
-    return unchecked + _check(unchecked)
+    return checked(f"{MARK}{_random(PREFIX_CHARACTERS)}_{_random(SECRET_CHARACTERS)}")
 
 
 def read(shown: str) -> Secret | None:
     """None for what cannot be a secret of ours."""
     match = SPELLING.fullmatch(shown)
-    if match is None or _check(shown[:-CHECK_CHARACTERS]) != shown[-CHECK_CHARACTERS:]:
+    if match is None or checked(shown[:-CHECK_CHARACTERS]) != shown:
         return None
     return Secret(match[1], digest(shown))
 
@@ -49,14 +48,14 @@ def digest(shown: str) -> bytes:
     return hashlib.sha256(shown.encode()).digest()
 
 
-def _random(characters: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(characters))
-
-
-def _check(unchecked: str) -> str:
-    """CRC-32 in base 62, the leading zeros included."""
-    number, digits = zlib.crc32(unchecked.encode()), ""
+def checked(begun: str) -> str:
+    """With its CRC-32 behind it, in base 62, the leading zeros included."""
+    number, digits = zlib.crc32(begun.encode()), ""
     for _ in range(CHECK_CHARACTERS):
         number, digit = divmod(number, len(ALPHABET))
         digits = ALPHABET[digit] + digits
-    return digits
+    return begun + digits
+
+
+def _random(characters: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(characters))

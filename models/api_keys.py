@@ -170,8 +170,8 @@ def by_prefix(connection: Connection, prefix: str) -> ApiKey | None:
     return ApiKey.of(row) if row else None
 
 
-# Leans on uq_api_keys_prefix. Rows that somebody else is writing are passed over: another process has seen the key used as well, or it has ended.
-# So nobody waits, and processes that write the same keys cannot deadlock.
+# Leans on uq_api_keys_prefix. Rows that somebody else is writing are passed over: another process has seen the key used
+# as well, or it has ended. So nobody waits, and processes that write the same keys cannot deadlock.
 _USED = text(
     """
     WITH used AS (SELECT prefix, at FROM jsonb_to_recordset(CAST(:used AS jsonb)) AS u(prefix text, at timestamptz)),
