@@ -5,10 +5,12 @@ makes keys up is refused like everybody without a good token, and beyond that li
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.types import Scope
 
@@ -27,15 +29,17 @@ REMEMBERED_SECONDS = 300.0
 # So that a machine whose key has ended costs a query now and then, and an owner who is enabled again is soon believed.
 REFUSED_SECONDS = 2.0
 REFUSED_MAX = 10_000
+NEVER = -math.inf
 LOOKUPS_AT_ONCE = 4
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Who shows a key (None: nobody), and when the database said so."""
+    """Who shows a key, and when the database was asked."""
 
-    identity: Identity | None
+    identity: Identity
     at: float
 
 
@@ -47,7 +51,7 @@ class ApiKeys:
         self._lookout = lookout
         self._clock = clock
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
-        self._refused: OrderedDict[bytes, _Known] = OrderedDict()
+        self._refused_at: OrderedDict[bytes, float] = OrderedDict()
         # Requests that show one key take turns: the first looks it up, and the others find it remembered.
         self._turns = [asyncio.Lock() for _ in range(LOOKUPS_AT_ONCE)]
         self.use = use
@@ -81,19 +85,21 @@ class ApiKeys:
         """
         now = self._clock()
         known = self._remembered.get(fingerprint)
-        if known is not None and known.identity is not None and now - known.at < REMEMBERED_SECONDS:
+        if known is not None and now - known.at < REMEMBERED_SECONDS:
             # What is void has changed, and need not have ended: the role of its owner, or how long it is good for.
             return known.identity if self._lookout.holds(known.identity.epochs) else None
-        refused = self._refused.get(fingerprint)
-        if refused is not None and now - refused.at < REFUSED_SECONDS:
+        if now - self._refused_at.get(fingerprint, NEVER) < REFUSED_SECONDS:
             raise errors.InvalidToken
         return None
 
     async def _in_turn(self, secret: Secret) -> Identity:
         async with self._turns[secret.sha256[0] % LOOKUPS_AT_ONCE]:
-            found = self._recall(secret.sha256)
-            # Twice, where somebody changed it at that very moment.
-            return found or await self._look_up(secret) or await self._look_up(secret) or _refuse()
+            identity = self._recall(secret.sha256) or await self._look_up(secret)
+            if identity is None:  # Somebody changed it at that very moment.
+                identity = await self._look_up(secret)
+        if identity is None:
+            raise errors.InvalidToken
+        return identity
 
     async def _look_up(self, secret: Secret) -> Identity | None:
         """Ask the database, and remember the answer; None where it is out of date by now.
@@ -104,7 +110,7 @@ class ApiKeys:
         at = self._clock()
         bearer = await self._database.run(api_keys.bearer, secret)
         if bearer is None:
-            _remember(self._refused, secret.sha256, _Known(None, at), REFUSED_MAX)
+            _remember(self._refused_at, secret.sha256, at, REFUSED_MAX)
             self._remembered.pop(secret.sha256, None)
             raise errors.InvalidToken
         identity = _identity(bearer)
@@ -129,13 +135,9 @@ def _identity(bearer: Bearer) -> Identity:
     )
 
 
-def _refuse() -> Identity:
-    raise errors.InvalidToken
-
-
-def _remember(memory: OrderedDict[bytes, _Known], fingerprint: bytes, known: _Known, most: int) -> None:
-    """The newest stands last; what is over is pushed out by what comes."""
-    memory[fingerprint] = known
+def _remember(memory: OrderedDict[bytes, T], fingerprint: bytes, what: T, most: int) -> None:
+    """The newest stands last; the oldest goes where there are too many."""
+    memory[fingerprint] = what
     memory.move_to_end(fingerprint)
     if len(memory) > most:
         memory.popitem(last=False)
