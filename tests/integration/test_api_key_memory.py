@@ -20,6 +20,7 @@ from api.lookout import LOOK_SECONDS, Lookout
 from api.tokens import Identity
 from models import api_keys, errors, revocations
 from models.api_key_desk import NewKey
+from models.permissions import Permission
 from runtime import database, settings
 from runtime.database import Role
 
@@ -127,3 +128,14 @@ def test_an_older_use_does_not_replace_a_newer_one_and_who_is_busy_is_passed_ove
             with database.transaction(Role.API) as connection:
                 api_keys.note_use(connection, {busy: now + timedelta(hours=1), free: at})
     assert dict(tuple(row) for row in world.sql("SELECT prefix, last_used_at FROM api_keys")) == {busy: now, free: now}
+
+
+def test_a_permission_that_keys_cannot_have_any_more_permits_nothing(world: World) -> None:
+    """As while a release that knows more of them is rolled out, or back."""
+    made = key_of(service())
+    world.sql("UPDATE api_keys SET permissions = ARRAY['orders:place', 'users:write', 'moon:land']")
+
+    async def test(desk: Desk) -> None:
+        assert (await desk.show(made)).scope == {Permission.PLACE_ORDERS}
+
+    at_a_desk(test)
