@@ -17,7 +17,6 @@ from api import api_keys, rate_limits
 from api.tokens import Epochs
 from models import errors
 from models.permissions import GRANTED, Permission, Role
-from runtime import logs
 
 SCHEME = "Bearer "
 
@@ -52,7 +51,6 @@ async def authenticate(request: Request) -> Caller:
     shown = _bearer_token(request)
     if api_keys.is_meant(shown):
         identity = await services.api_keys.verify(shown, request.scope)
-        logs.bind(key=identity.key_prefix)
     else:
         identity = services.tokens.verify(shown)
     services.lookout.check(identity.epochs)

@@ -22,6 +22,7 @@ from api.tokens import REMEMBERED_MAX, Identity
 from models import api_key_secrets, api_keys, errors
 from models.api_key_secrets import MARK, Secret
 from models.api_keys import Bearer
+from runtime import logs
 
 # Much shorter than revocations are remembered (`models/revocations.py`): what was revoked is looked up again before it
 # could be forgotten that it was.
@@ -66,48 +67,47 @@ class ApiKeys:
         fingerprint = api_key_secrets.digest(shown)
         identity = self._recall(fingerprint)
         if identity is None:
-            if (secret := api_key_secrets.read(shown)) is None:
-                raise errors.InvalidToken
-            rate_limits.charge_address(scope)
-            identity = await self._in_turn(secret)
-            rate_limits.refund_address(scope)
+            identity = await self._find(shown, scope)
         if identity.expires_at <= time.time():
             raise errors.InvalidToken
         if identity.key_prefix is not None:
+            logs.bind(key=identity.key_prefix)
             self.use.note(identity.key_prefix)
         return identity
 
     def _recall(self, fingerprint: bytes) -> Identity | None:
-        """Whom we know to show this; None where it has to be looked up.
-
-        Raises:
-            errors.InvalidToken: it was refused a moment ago.
-        """
-        now = self._clock()
+        """Whom we know to show this; None where it has to be looked up."""
         known = self._remembered.get(fingerprint)
-        if known is not None and now - known.at < REMEMBERED_SECONDS:
-            # What is void has changed, and need not have ended: the role of its owner, or how long it is good for.
-            return known.identity if self._lookout.holds(known.identity.epochs) else None
-        if now - self._refused_at.get(fingerprint, NEVER) < REFUSED_SECONDS:
-            raise errors.InvalidToken
-        return None
+        if known is None or self._clock() - known.at >= REMEMBERED_SECONDS:
+            return None
+        # What is void has changed, and need not have ended: the role of its owner, or how long it is good for.
+        return known.identity if self._lookout.holds(known.identity.epochs) else None
 
-    async def _in_turn(self, secret: Secret) -> Identity:
+    async def _find(self, shown: str, scope: Scope) -> Identity:
+        """Raises errors.InvalidToken, errors.RateLimited."""
+        secret = api_key_secrets.read(shown)
+        if secret is None:
+            raise errors.InvalidToken
+        logs.bind(key=secret.prefix)  # Also where it is refused: somebody will look for who shows it still.
+        rate_limits.charge_address(scope)
         async with self._turns[secret.sha256[0] % LOOKUPS_AT_ONCE]:
             identity = self._recall(secret.sha256) or await self._look_up(secret)
             if identity is None:  # Somebody changed it at that very moment.
                 identity = await self._look_up(secret)
         if identity is None:
             raise errors.InvalidToken
+        rate_limits.refund_address(scope)
         return identity
 
     async def _look_up(self, secret: Secret) -> Identity | None:
         """Ask the database, and remember the answer; None where it is out of date by now.
 
         Raises:
-            errors.InvalidToken
+            errors.InvalidToken: now, or a moment ago.
         """
         at = self._clock()
+        if at - self._refused_at.get(secret.sha256, NEVER) < REFUSED_SECONDS:
+            raise errors.InvalidToken
         bearer = await self._database.run(api_keys.bearer, secret)
         if bearer is None:
             _remember(self._refused_at, secret.sha256, at, REFUSED_MAX)
