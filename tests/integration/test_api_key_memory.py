@@ -136,6 +136,6 @@ def test_a_permission_that_keys_cannot_have_any_more_permits_nothing(world: Worl
     world.sql("UPDATE api_keys SET permissions = ARRAY['orders:place', 'users:write', 'moon:land']")
 
     async def test(desk: Desk) -> None:
-        assert (await desk.show(made)).scope == {Permission.PLACE_ORDERS}
+        assert (await desk.show(made)).scope == frozenset({Permission.PLACE_ORDERS})
 
     at_a_desk(test)
