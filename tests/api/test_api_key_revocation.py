@@ -12,6 +12,7 @@ from key_holders import KEYS, key_of, person, rotated_by, service, showing
 from running_system import eventually
 
 from api.app import create_app
+from api.lookout import LOOK_SECONDS
 from models import accounts, api_key_desk, api_key_secrets
 from models.api_key_desk import NewKey, Rotation
 from models.audit_log import NOBODY
@@ -92,10 +93,9 @@ def test_s19_a_rotated_key_is_good_everywhere_until_the_overlap_is_over(urls: li
     robot = service()
     old = machine_of(urls, robot)
     with database.transaction(DatabaseRole.API) as connection:
-        wanted = Rotation(timedelta(seconds=3), timedelta(days=1))
+        wanted = Rotation(timedelta(seconds=2.5), timedelta(days=1))
         api_key_desk.rotate(connection, old.key.id, None, wanted, None, NOBODY)
-    assert old.statuses() == {200}
-    time.sleep(1)
+    time.sleep(2 * LOOK_SECONDS)  # Every process has heard of it.
     assert old.statuses() == {200}
     old.becomes(401)
 
