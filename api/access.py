@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from api import rate_limits
+from api import api_keys, malformed, rate_limits
 from api.tokens import Epochs
 from models import errors
 from models.permissions import ENROLMENT, GRANTED, Permission, Role
@@ -23,35 +23,44 @@ SCHEME = "Bearer "
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent this request, as their token says: in which session, and what could be revoked of it meanwhile."""
+    """Who sent this request, as their token or API key says: in which session (a key has none), and what could be
+    revoked of it meanwhile. `scope` is what a key narrows the role to."""
 
     id: UUID
     role: Role
-    session_id: UUID
+    session_id: UUID | None
     epochs: Epochs
     must_enrol: bool = False
+    scope: frozenset[Permission] | None = None
 
     def may(self, permission: Permission) -> bool:
-        return permission in (ENROLMENT if self.must_enrol else GRANTED[self.role])
+        granted = ENROLMENT if self.must_enrol else GRANTED[self.role]
+        return permission in granted and (self.scope is None or permission in self.scope)
 
 
 Guard = Callable[[Request], Awaitable[Any]]
 
 
-def authenticate(request: Request) -> Caller:
+async def authenticate(request: Request) -> Caller:
     """The caller, from the one Authorization header.
 
     Raises:
-        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token, or was revoked.
+        errors.InvalidToken: there is none, there are several, or it is not a valid token or API key, or was revoked.
         errors.Unavailable: this process cannot say whether it was revoked.
         errors.RateLimited: the caller has sent too many requests.
     """
     services = request.app.state.services
-    identity = services.tokens.verify(_bearer_token(request))
+    shown = _bearer_token(request)
+    if api_keys.is_meant(shown):
+        identity = await services.api_keys.verify(shown, request.scope)
+    else:
+        identity = services.tokens.verify(shown)
     services.lookout.check(identity.epochs)
     rate_limits.charge_caller(request.scope, identity.user_id)
     request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs, identity.must_enrol)
+    return Caller(
+        identity.user_id, identity.role, identity.session_id, identity.epochs, identity.must_enrol, identity.scope
+    )
 
 
 def _bearer_token(request: Request) -> str:
@@ -65,7 +74,7 @@ def may(*permissions: Permission) -> Guard:
     """A guard that lets callers through who have any of these permissions."""
 
     async def guard(request: Request) -> Caller:
-        caller = authenticate(request)
+        caller = await authenticate(request)
         if not any(caller.may(permission) for permission in permissions):
             raise errors.MfaEnrolmentRequired if caller.must_enrol else errors.Forbidden
         check_query(request)
@@ -98,7 +107,7 @@ def check_query(request: Request) -> None:
         return
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)) or not set(names) <= _known_parameters(request.scope["route"]):
-        raise errors.UnknownQueryParameter
+        raise malformed.UnknownQueryParameter
 
 
 def _known_parameters(route: APIRoute) -> frozenset[str]:
@@ -130,6 +139,7 @@ Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_A
 SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+ManagesKeys = Annotated[Caller, Depends(may(Permission.MANAGE_OWN_KEYS, Permission.MANAGE_ALL_KEYS))]
 ChangesPassword = Annotated[Caller, Depends(may(Permission.CHANGE_PASSWORD))]
 SeesUsers = Annotated[Caller, Depends(may(Permission.SEE_USERS))]
 ChangesUsers = Annotated[Caller, Depends(may(Permission.CHANGE_USERS))]

@@ -15,6 +15,7 @@ from api.openapi import Api, operation_id
 from api.rate_limits import RateLimits
 from api.routes import (
     analytics,
+    api_keys,
     auth,
     batches,
     dead_letters,
@@ -28,6 +29,7 @@ from api.routes import (
     password,
     place_order,
     products,
+    service_accounts,
     streams,
     transitions,
     user_admin,
@@ -50,6 +52,8 @@ ROUTERS = (
     users.router,
     user_admin.router,
     mfa.router,
+    service_accounts.router,
+    api_keys.router,
     analytics.router,
     feed.router,
     ops.router,

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 
-from models import errors
+from api import malformed
 
 SIGNATURE_BYTES = 16
 
@@ -26,15 +26,15 @@ class Cursors:
         """The position a cursor stands for.
 
         Raises:
-            errors.InvalidCursor: it was not made here, or for something else.
+            malformed.InvalidCursor: it was not made here, or for something else.
         """
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
-            raise errors.InvalidCursor from None
+            raise malformed.InvalidCursor from None
         signature, payload = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(payload)):
-            raise errors.InvalidCursor
+            raise malformed.InvalidCursor
         return [str(part) for part in json.loads(payload)]
 
     def _sign(self, payload: bytes) -> bytes:

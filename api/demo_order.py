@@ -10,20 +10,27 @@ from uuid import UUID
 
 from api.views import OrderView, TransitionView
 from models import errors
+from models.api_keys import ApiKey
 from models.dead_letters import Letter, Origin, Resolution
 from models.errors import Flaw, OrderPipelineError
 from models.identifiers import order_number
 from models.lifecycle import Actor, Status, allowed_from
 from models.orders import Event, Line, Order
+from models.permissions import Permission
 from models.transition_requests import RequestState, TransitionRequest
 
 USER_ID = UUID("019cadc8-9a8f-7871-9e7f-90b2d4f6a8c0")
 STAFF_ID = UUID("019cadc1-02b7-7c55-b1f0-3d9a6e27c014")
 ORDER_ID = UUID("019cadd4-c134-74fe-9b1e-7a2c48e06f31")
 TRANSITION_ID = UUID("019cb424-526e-7cbe-8d4c-6e0a97f35c28")
+API_KEY_ID = UUID("019cadc9-5c20-7d4e-a1b7-64f0c2e9d835")
+NEXT_API_KEY_ID = UUID("019cbd40-7e51-72aa-8c06-b95d1f3a7e42")
+SERVICE_ID = UUID("019cadc5-11f4-7be8-9d35-2a7c80e6f491")
 REQUEST_ID = "demo-order-0001"
 CURSOR = "eyJhIjpbIjIwMjYtMDMtMDIiXX0.5yZ0m3Qk"
 REFRESH_TOKEN = "b7Qm2Vt0cX9dLr4sKz8wYp1nHf6jGa3e"
+# Its check is wrong, on purpose: scanners for secrets that were published leave it alone.
+API_KEY_SECRET = "op_7Gk2mQx9Ra_v4TnB8sLw1YpZc6HdJf3KeXu0MiSgOqPaEtRbVyCkW5000000"
 TRACKING_NUMBER = "JD014600003RS"
 REFERENCE = "web-2026-0042"
 
@@ -123,12 +130,30 @@ def transition(state: RequestState) -> TransitionView:
     )
 
 
+def api_key(key_id: UUID = API_KEY_ID) -> ApiKey:
+    """What Clara's stock-taking machine shows."""
+    return ApiKey(
+        id=key_id,
+        user_id=USER_ID,
+        name="stock-taking",
+        prefix=API_KEY_SECRET.rpartition("_")[0],
+        permissions=frozenset({Permission.SEE_PRODUCTS, Permission.PLACE_ORDERS, Permission.SEE_OWN_ORDERS}),
+        created_at=at("2026-03-02T09:20:00"),
+        expires_at=at("2026-05-31T09:20:00"),
+        revoked_at=None,
+        rotated_to=None,
+        last_used_at=at("2026-03-05T10:02:51") if key_id == API_KEY_ID else None,
+    )
+
+
 def refusal(kind: type[OrderPipelineError]) -> OrderPipelineError:
     """A refusal of this kind, as it might have happened on the way."""
     if kind is errors.DuplicateReference:
         return errors.DuplicateReference(ORDER_ID)
     if kind is errors.InvalidTransition:
         return errors.InvalidTransition(Status.SHIPPED, allowed_from(Status.SHIPPED, Actor.STAFF))
+    if kind is errors.KeyRotated:
+        return errors.KeyRotated(NEXT_API_KEY_ID)
     if kind is errors.LetterResolved:
         return errors.LetterResolved("discarded")
     if kind is errors.InvalidRequest:

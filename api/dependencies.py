@@ -92,6 +92,10 @@ async def _user_id(user_id: Annotated[str, Path(description="the user's `id`")])
     return parse_id(user_id)
 
 
+async def _api_key_id(key_id: Annotated[str, Path(description="the API key's `id`")]) -> UUID:
+    return parse_id(key_id)
+
+
 async def _letter_id(letter_id: Annotated[str, Path(description="the dead letter's `id`")]) -> int:
     if not ROW_ID.fullmatch(letter_id):
         raise errors.NotFound
@@ -174,6 +178,7 @@ IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
 UserId = Annotated[UUID, Depends(_user_id)]
+ApiKeyId = Annotated[UUID, Depends(_api_key_id)]
 LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import context, problems, rate_limits, request_limits
+from api import context, malformed, problems, rate_limits, request_limits
 from api.budgets import Budgets
 from api.client_address import client_address
 from api.cors import Cors
@@ -109,11 +109,11 @@ class _Exchange:
         if self._status is None:
             self._edge.budgets.begin_anew(self._task)
         if self._scope["state"].get(LATE):
-            raise errors.TooSlow
+            raise malformed.TooSlow
         if message["type"] == "http.request":
             self._body_bytes_left -= len(message.get("body", b""))
             if self._body_bytes_left < 0:
-                raise errors.BodyTooLarge
+                raise malformed.BodyTooLarge
         return message
 
     async def send(self, message: Message) -> None:

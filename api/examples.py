@@ -8,6 +8,7 @@ from typing import Any
 from api import demo_order as demo
 from api import exports, problems, sheets
 from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from api.key_views import ApiKeyView, NewApiKeyView
 from api.letter_views import DeadLetterDetailView, DeadLetterView
 from api.ops_views import (
     AttendanceView,
@@ -36,6 +37,7 @@ from api.views import (
 )
 from models import errors
 from models.analytics import Freshness
+from models.api_key_desk import NewKey
 from models.dead_letters import Resolution
 from models.lifecycle import Status
 from models.permissions import Role
@@ -65,6 +67,14 @@ _USER = UserView(
     created_at=demo.at("2026-03-02T09:02:11.087"),
 )
 _ACCOUNT = AccountView(**_USER.model_dump(), disabled_at=None)
+_SERVICE = AccountView(
+    id=demo.SERVICE_ID,
+    email=None,
+    name="shop-sync",
+    role=Role.CUSTOMER,
+    created_at=demo.at("2026-03-02T08:58:40"),
+    disabled_at=None,
+)
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
 _CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs-pb7x"])
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
@@ -92,6 +102,7 @@ _PIPELINE = PipelineView(
 _LETTER = DeadLetterDetailView.of(demo.LETTER)
 _REPLAYED = DeadLetterDetailView.of(demo.resolved(Resolution.RETRIED, "the warehouse answers again"))
 _DISCARDED = DeadLetterDetailView.of(demo.resolved(Resolution.DISCARDED, "the customer bought elsewhere"))
+_API_KEY = ApiKeyView.of(demo.api_key())
 _CHECKS = {"database": "ok", "migrations": "ok", "broker": "ok"}
 
 PARAMETERS: Mapping[str, object] = {
@@ -104,6 +115,7 @@ PARAMETERS: Mapping[str, object] = {
     "transition_id": str(demo.TRANSITION_ID),
     "letter_id": str(demo.LETTER.id),
     "user_id": str(demo.USER_ID),
+    "key_id": str(demo.API_KEY_ID),
     "kind": demo.LETTER.kind,
     "since": "2026-03-01T00:00:00Z",
     "sku": "BOWL-OAK",
@@ -127,6 +139,14 @@ REQUESTS: Mapping[str, object] = {
     "confirm_totp": {"code": TOTP_CODE},
     "renew_recovery_codes": {"password": PASSWORD, "totp_code": TOTP_CODE},
     "disable_totp": {"password": PASSWORD, "recovery_code": RECOVERY_CODE},
+    "make_service_account": {"name": _SERVICE.name, "role": _SERVICE.role},
+    "make_api_key": {
+        "name": _API_KEY.name,
+        "permissions": list(_API_KEY.permissions),
+        "expires_in_days": 90,
+        "password": PASSWORD,
+    },
+    "rotate_api_key": {"overlap_seconds": 86400, "expires_in_days": 90, "password": PASSWORD},
     "put_product": {"name": "Oak bowl", "price_minor": 4200, "currency": "EUR", "on_hand": 250, "active": True},
     "place_order": {"items": _ITEMS, "client_reference": demo.REFERENCE, "metadata": {"gift": "yes"}},
     "place_orders": {
@@ -177,6 +197,13 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ),
     ("confirm_totp", "200"): _CODES,
     ("renew_recovery_codes", "200"): _CODES,
+    ("make_service_account", "201"): _SERVICE,
+    ("make_api_key", "201"): NewApiKeyView.with_secret(NewKey(demo.api_key(), demo.API_KEY_SECRET)),
+    ("list_api_keys", "200"): PageView[ApiKeyView](data=[_API_KEY], has_more=False, next_cursor=None),
+    ("get_api_key", "200"): _API_KEY,
+    ("rotate_api_key", "201"): NewApiKeyView.with_secret(
+        NewKey(demo.api_key(demo.NEXT_API_KEY_ID), demo.API_KEY_SECRET)
+    ),
     ("get_keys", "200"): {
         "keys": [
             {

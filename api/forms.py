@@ -3,15 +3,25 @@
 import hashlib
 import re
 from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
-from models import money, passwords
+from models import api_key_desk, money, passwords
 from models.lifecycle import Status
 from models.mfa import SecondFactor
-from models.permissions import Role
+from models.permissions import FOR_KEYS, Permission, Role
 from models.products import SKU_PATTERN
-from models.users import EMAIL_CHARACTERS_MAX
+from models.users import EMAIL_CHARACTERS_MAX, SERVICE_NAME_PATTERN
 
 ON_HAND_MAX = 1_000_000_000
 BATCH_ORDERS_MAX = 100
@@ -119,6 +129,69 @@ class UserChange(Form):
     # As in TransitionForm: what arrives is the enumeration's JSON string.
     role: Annotated[Role | None, Field(strict=False)] = None
     disabled: bool | None = None
+
+
+def _for_keys(permission: Permission) -> Permission:
+    if permission not in FOR_KEYS:
+        raise ValueError("no API key can be given this permission")
+    return permission
+
+
+def _for_services(role: Role) -> Role:
+    if role is Role.ADMIN:
+        raise ValueError("a service account cannot be an admin, because it cannot log in")
+    return role
+
+
+def _no_permission_twice(permissions: list[Permission]) -> list[Permission]:
+    if len(set(permissions)) != len(permissions):
+        raise ValueError("the same permission is named twice")
+    return permissions
+
+
+KeyPermission = Annotated[
+    Permission,
+    Field(strict=False),
+    AfterValidator(_for_keys),
+    WithJsonSchema({"type": "string", "enum": sorted(FOR_KEYS)}),
+]
+ServiceRole = Annotated[
+    Role,
+    Field(strict=False),
+    AfterValidator(_for_services),
+    WithJsonSchema({"type": "string", "enum": [role for role in Role if role is not Role.ADMIN]}),
+]
+LifeDays = Annotated[int, Field(ge=1, le=api_key_desk.LIFE_DAYS_MAX)]
+
+
+class ServiceAccountForm(Form):
+    name: Annotated[str, StringConstraints(pattern=SERVICE_NAME_PATTERN)]
+    role: ServiceRole
+
+
+class ApiKeyForm(Form):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    permissions: Annotated[
+        list[KeyPermission],
+        Field(min_length=1, max_length=len(FOR_KEYS), json_schema_extra={"uniqueItems": True}),
+        AfterValidator(_no_permission_twice),
+    ]
+    expires_in_days: LifeDays = api_key_desk.LIFE_DAYS
+    user_id: Annotated[UUID | None, Field(strict=False, description="a service account; absent: yourself")] = None
+    password: Annotated[GivenPassword, Field(description="of who asks")]
+
+
+class RotationForm(Form):
+    overlap_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=int(api_key_desk.OVERLAP_MAX.total_seconds()),
+            description="for how long the old key is good as well",
+        ),
+    ] = int(api_key_desk.OVERLAP.total_seconds())
+    expires_in_days: LifeDays = api_key_desk.LIFE_DAYS
+    password: Annotated[GivenPassword, Field(description="of who asks")]
 
 
 class ProductForm(Form):

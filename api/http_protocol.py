@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api import context, problems
+from api import context, malformed, problems
 from api.edge import LATE
 from api.request_limits import FIELD_BYTES_MAX, TARGET_BYTES_MAX
 from api.security_headers import SecurityHeaders
@@ -105,7 +105,7 @@ class Protocol(HttpToolsProtocol):
         # Together with its first part, the rest of the request before it may have come: that does not count.
         self._head_bytes += len(data) if self._head_bytes else 1
         if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(errors.HeadersTooLarge() if self.headers else errors.TargetTooLong())
+            self._refuse(malformed.HeadersTooLarge() if self.headers else malformed.TargetTooLong())
 
     def _feed(self, data: bytes) -> None:
         """What uvicorn does, but what comes behind a request that asks for another protocol is not lost."""
@@ -135,7 +135,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse_the_unreadable(self) -> None:
         # The parser cannot take a target apart that is longer than 64 KiB.
         is_too_long = self._is_in_head() and len(self.url) > TARGET_BYTES_MAX
-        self._refuse(errors.TargetTooLong() if is_too_long else errors.UnreadableRequest())
+        self._refuse(malformed.TargetTooLong() if is_too_long else malformed.UnreadableRequest())
 
     def finish(self) -> None:
         """Close the connection; if the client is still sending, as soon as it has had a chance to read its answer."""
@@ -199,7 +199,7 @@ class Protocol(HttpToolsProtocol):
             self.cycle.scope["state"][LATE] = True  # The edge answers.
             self.cycle.message_event.set()
         elif state is State.HEAD or (state is State.IDLE and self.cycle is None):
-            self._refuse(errors.TooSlow())
+            self._refuse(malformed.TooSlow())
         else:
             self._wire.close()
 

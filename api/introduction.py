@@ -18,6 +18,10 @@ the session, `change_password` all others of yours: their access tokens are refu
 with `totp_code` or `recovery_code`. Where a role needs it and it is not on yet, the token of `login` permits nothing
 but setting it up (403 `mfa_enrolment_required`): `begin_totp`, `confirm_totp`, and `login` with the app's next code.
 
+**Machines** show an API key instead of an access token, in the same header: `make_api_key` once, and no login. A key
+is good for what it was given, as far as its owner's role permits it, until it expires or is revoked; `rotate_api_key`
+brings the next one while the old one is still good. `logout` and `change_password` do not end keys.
+
 **Bodies** are JSON in UTF-8, read strictly: unknown or repeated members, unknown query parameters, NaN and control
 characters are refused. Money is an integer of minor units beside an ISO 4217 code; instants are RFC 3339 in UTC.
 
@@ -41,6 +45,7 @@ TAGS = [
         "description": "The caller's own account, everybody's for admins, and the keys that verify access tokens.",
     },
     {"name": "mfa", "description": "Multi-factor login: the caller's authenticator app and recovery codes."},
+    {"name": "api-keys", "description": "Credentials of machines: made, rotated and revoked by people."},
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
-from api import problems
+from api import malformed, problems
 from models import errors
 
 F = TypeVar("F", bound=BaseModel)
@@ -37,14 +37,14 @@ def parse(body: bytes) -> Any:
     """The value a body spells.
 
     Raises:
-        errors.MalformedJson: saying which rule it breaks.
+        malformed.MalformedJson: saying which rule it breaks.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
-        raise errors.MalformedJson("The body is not UTF-8.") from None
+        raise malformed.MalformedJson("The body is not UTF-8.") from None
     except (ValueError, RecursionError):
-        raise errors.MalformedJson from None
+        raise malformed.MalformedJson from None
     if _needs_a_closer_look(body):
         _check(value, depth=1)
     return value
@@ -62,17 +62,17 @@ def _needs_a_closer_look(body: bytes) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise errors.MalformedJson("An object has two members of the same name.")
+        raise malformed.MalformedJson("An object has two members of the same name.")
     return members
 
 
 def _constant(name: str) -> Any:
-    raise errors.MalformedJson("NaN and Infinity are not JSON.")
+    raise malformed.MalformedJson("NaN and Infinity are not JSON.")
 
 
 def _integer(digits: str) -> int:
     if len(digits) > INTEGER_DIGITS_MAX + digits.startswith("-"):
-        raise errors.MalformedJson(f"A number has more than {INTEGER_DIGITS_MAX} digits.")
+        raise malformed.MalformedJson(f"A number has more than {INTEGER_DIGITS_MAX} digits.")
     return int(digits)
 
 
@@ -82,10 +82,10 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
         if UNREADABLE.search(value):
-            raise errors.MalformedJson("A string contains control characters or lone surrogates.")
+            raise malformed.MalformedJson("A string contains control characters or lone surrogates.")
     elif isinstance(value, dict | list):
         if depth > DEPTH_MAX:
-            raise errors.MalformedJson(f"The body is nested more than {DEPTH_MAX} deep.")
+            raise malformed.MalformedJson(f"The body is nested more than {DEPTH_MAX} deep.")
         for name in value if isinstance(value, dict) else ():
             _check(name, depth)
         for member in value.values() if isinstance(value, dict) else value:
@@ -96,7 +96,7 @@ async def read(request: Request, form: type[F]) -> F:
     """The body as a form.
 
     Raises:
-        errors.UnsupportedMediaType, errors.MalformedJson, errors.InvalidRequest
+        malformed.UnsupportedMediaType, malformed.MalformedJson, errors.InvalidRequest
     """
     value = parse(await _json_bytes(request))
     try:
@@ -109,7 +109,7 @@ async def read(request: Request, form: type[F]) -> F:
 async def _json_bytes(request: Request) -> bytes:
     body = await request.body()
     if not _declares_json(request.headers):
-        raise errors.UnsupportedMediaType
+        raise malformed.UnsupportedMediaType
     return body
 
 
@@ -129,7 +129,7 @@ class _JsonRequest(Request):
     async def read(self) -> None:
         try:
             self._value = parse(await _json_bytes(self))
-        except (errors.MalformedJson, errors.UnsupportedMediaType) as error:
+        except (malformed.MalformedJson, malformed.UnsupportedMediaType) as error:
             self.state.malformed = error
             self._value = _MALFORMED
 

@@ -13,18 +13,18 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api import access, examples, forms, openapi_headers, problems
+from api import access, examples, forms, malformed, openapi_headers, problems
 from models import errors
 
 Refusal = type[errors.OrderPipelineError]
 K = TypeVar("K")
 
 EVERYWHERE: Sequence[Refusal] = (
-    errors.UnreadableRequest,
-    errors.UnknownQueryParameter,
-    errors.TooSlow,
-    errors.TargetTooLong,
-    errors.HeadersTooLarge,
+    malformed.UnreadableRequest,
+    malformed.UnknownQueryParameter,
+    malformed.TooSlow,
+    malformed.TargetTooLong,
+    malformed.HeadersTooLarge,
     errors.OrderPipelineError,
     errors.RateLimited,
     errors.Unavailable,
@@ -33,9 +33,9 @@ EVERYWHERE: Sequence[Refusal] = (
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)
 WITH_BODY: Sequence[Refusal] = (
     errors.InvalidRequest,
-    errors.MalformedJson,
-    errors.UnsupportedMediaType,
-    errors.BodyTooLarge,
+    malformed.MalformedJson,
+    malformed.UnsupportedMediaType,
+    malformed.BodyTooLarge,
 )
 GUARDED: Sequence[Refusal] = (errors.InvalidToken, errors.Forbidden, errors.MfaEnrolmentRequired)
 
@@ -44,7 +44,8 @@ SCHEMAS = {
     "Problem": {
         "title": "Problem",
         "description": "A refusal (RFC 9457). `invalid_transition` adds `current` and `allowed`, "
-        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`.",
+        "`duplicate_reference` adds `order`, `letter_resolved` adds `resolved_how`, "
+        "`key_rotated` adds `rotated_to`.",
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
@@ -59,6 +60,7 @@ SCHEMAS = {
             "allowed": {"type": "array", "items": {"type": "string"}, "description": "where the caller may move it"},
             "order": {"type": "string", "description": "the path of the order that has the reference already"},
             "resolved_how": {"type": "string", "description": "what became of the dead letter"},
+            "rotated_to": {"type": "string", "description": "the id of the key that is in use now"},
         },
     },
     "Flaw": {

@@ -45,6 +45,8 @@ EVERY: Mapping[str, bool] = {"X-Request-ID": True, "RateLimit-Policy": False, "R
 # Operation and status → its headers, and whether they are always there. What follows from a rule is in `of`.
 OWN: Mapping[tuple[str, str], Mapping[str, bool]] = {
     ("place_order", "201"): {"Location": True, "ETag": True},
+    ("make_api_key", "201"): {"Location": True},
+    ("rotate_api_key", "201"): {"Location": True},
     ("get_order", "200"): {"ETag": True},
     ("get_order", "304"): {"ETag": True},
     ("request_transition", "200"): {"Location": False, "ETag": False},

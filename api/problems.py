@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from api import context
+from api import context, malformed
 from models import errors
 from runtime import database, logs
 
@@ -51,17 +51,17 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Refused: 422,
-    errors.UnreadableRequest: 400,
-    errors.MalformedJson: 400,
-    errors.UnknownQueryParameter: 400,
-    errors.InvalidCursor: 400,
+    malformed.UnreadableRequest: 400,
+    malformed.MalformedJson: 400,
+    malformed.UnknownQueryParameter: 400,
+    malformed.InvalidCursor: 400,
     errors.IdempotencyKeyMissing: 400,
     errors.IdempotencyKeyInvalid: 400,
-    errors.UnsupportedMediaType: 415,
-    errors.TooSlow: 408,
-    errors.BodyTooLarge: 413,
-    errors.TargetTooLong: 414,
-    errors.HeadersTooLarge: 431,
+    malformed.UnsupportedMediaType: 415,
+    malformed.TooSlow: 408,
+    malformed.BodyTooLarge: 413,
+    malformed.TargetTooLong: 414,
+    malformed.HeadersTooLarge: 431,
     errors.Conflict: 409,
     errors.StaleVersion: 412,
     errors.RateLimited: 429,

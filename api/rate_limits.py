@@ -56,6 +56,11 @@ class Buckets:
             self._full_at.popitem(last=False)
         return full_at - now
 
+    def give_back(self, key: str | UUID) -> None:
+        """Undo one `take` that was granted."""
+        if key in self._full_at:
+            self._full_at[key] -= self._interval
+
     def charge(self, key: str | UUID, scope: Scope) -> None:
         """Take one token for a request.
 
@@ -97,6 +102,12 @@ def charge_address(scope: Scope) -> None:
     """
     if LEFT not in scope["state"] and scope["path"] not in UNCOUNTED:
         _limits(scope).addresses.charge(network(client_address(scope)), scope)
+
+
+def refund_address(scope: Scope) -> None:
+    """The token turned out to be good: the charge to its address is taken back."""
+    scope["state"].pop(LEFT, None)
+    _limits(scope).addresses.give_back(network(client_address(scope)))
 
 
 def instead_of(error: Exception, scope: Scope) -> Exception:

@@ -8,6 +8,11 @@ from models.audit_log import EventName, Requester, SecurityEvent
 from models.users import User
 
 
+async def demand(services: Services, user_id: UUID, password: str, by: Requester) -> None:
+    """As `by_password`, of the user with this id."""
+    await by_password(services, await account(services, user_id), password, by)
+
+
 async def by_password(services: Services, user: User, password: str, by: Requester) -> None:
     """Return if this is the user's password. Tries are throttled like logins, and wrong ones are audited.
 

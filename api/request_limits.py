@@ -8,7 +8,7 @@ from itertools import chain
 
 from starlette.types import Scope
 
-from models import errors
+from api import malformed
 
 BODY_BYTES_MAX = 64 * 1024
 AUTH_BODY_BYTES_MAX = 4 * 1024
@@ -30,25 +30,25 @@ def check(scope: Scope, fields: Sequence[tuple[bytes, bytes]], headers: Mapping[
     """Refuse a request by its head: `fields` as they came, `headers` the same by name.
 
     Raises:
-        errors.TargetTooLong, errors.HeadersTooLarge
-        errors.UnreadableRequest: not exactly one Host, or more than one Authorization.
-        errors.BodyTooLarge: the body is announced to be. What is not announced is counted.
+        malformed.TargetTooLong, malformed.HeadersTooLarge
+        malformed.UnreadableRequest: not exactly one Host, or more than one Authorization.
+        malformed.BodyTooLarge: the body is announced to be. What is not announced is counted.
     """
     if len(scope["raw_path"]) + len(scope["query_string"]) >= TARGET_BYTES_MAX:  # one more is the question mark
-        raise errors.TargetTooLong
+        raise malformed.TargetTooLong
     if len(fields) > FIELDS_MAX or sum(map(len, chain.from_iterable(fields))) > FIELD_BYTES_MAX:
-        raise errors.HeadersTooLarge
+        raise malformed.HeadersTooLarge
     # Probes of old load balancers speak HTTP/1.0, which needs no Host; what names no version at all is not HTTP to us.
     if b"host" not in headers and scope["http_version"] != "1.0":
-        raise errors.UnreadableRequest
+        raise malformed.UnreadableRequest
     if scope["http_version"] not in VERSIONS:
-        raise errors.UnreadableRequest
+        raise malformed.UnreadableRequest
     if len(headers) < len(fields) and any(_count(fields, name) > 1 for name in ONCE):
-        raise errors.UnreadableRequest
+        raise malformed.UnreadableRequest
     # More digits than the limit has: the parser has made sure that there is nothing else.
     announced = headers.get(b"content-length")
     if announced and (len(announced) > DIGITS_MAX or int(announced) > body_max):
-        raise errors.BodyTooLarge
+        raise malformed.BodyTooLarge
 
 
 def _count(fields: Sequence[tuple[bytes, bytes]], wanted: bytes) -> int:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from api import acceptor, lookout
 from api.acceptor import Acceptor
+from api.api_keys import ApiKeys
 from api.counters import Counters
 from api.database import Database
 from api.hashing import HashingGate
+from api.key_use import KeyUse
 from api.lookout import Lookout
 from api.throttle import Throttle
 from api.tokens import Tokens
@@ -28,6 +30,7 @@ class Services:
     database: Database
     hurried: Database
     tokens: Tokens
+    api_keys: ApiKeys
     lookout: Lookout
     sessions: Rules
     hashing: HashingGate
@@ -52,6 +55,7 @@ async def start(settings: Settings) -> Services:
         database=api_database,
         hurried=hurried,
         tokens=tokens,
+        api_keys=ApiKeys(api_database, looking, KeyUse(api_database)),
         lookout=looking,
         sessions=Rules.of(settings),
         hashing=hashing,
@@ -66,6 +70,7 @@ async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     await services.trail.close()
+    await services.api_keys.use.close()
     services.hashing.close()
     await services.throttle.counters.close()
     await services.lookout.close()

@@ -40,14 +40,19 @@ Epochs = tuple[tuple[UUID, int], ...]
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks for, in which session, and until when (Unix seconds)."""
+    """Whom a token or an API key speaks for, in which session, and until when (Unix seconds).
+
+    A key has no session, and `scope`: what it permits, as far as the role does.
+    """
 
     user_id: UUID
     role: Role
-    session_id: UUID
+    session_id: UUID | None
     expires_at: int
     epochs: Epochs
     must_enrol: bool = False
+    scope: frozenset[Permission] | None = None
+    key_prefix: str | None = None
 
 
 class NoSigningKey(Exception):

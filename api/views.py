@@ -170,7 +170,7 @@ class TransitionView(View):
 
 class UserView(View):
     id: UUID
-    email: str
+    email: Annotated[str | None, Field(description="null: a service account, which cannot log in")]
     name: str | None
     role: Role
     created_at: Timestamp

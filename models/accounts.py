@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy import update as update_of
 
-from models import audit_log, errors, revocations, sessions
+from models import api_key_desk, audit_log, errors, revocations, sessions
+from models import users as user_table
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.permissions import Role
 from models.sessions import Reason
@@ -24,6 +25,20 @@ class Change:
 
     role: Role | None = None
     disabled: bool | None = None
+
+
+def open_service(connection: Connection, name: str, role: Role, by: UUID | None, requester: Requester) -> User:
+    """Make an account for a machine, which cannot log in; `by` as in `change`.
+
+    Raises:
+        errors.Forbidden, errors.NameTaken, errors.NoAdmin
+    """
+    if by is not None and not user_table.is_admin(user_table.by_id(connection, by)):
+        raise errors.Forbidden
+    service = user_table.register_service(connection, name, role)
+    facts = {"role": str(role), "kind": "service"}
+    audit_log.record(connection, SecurityEvent(EventName.USER_CREATED, requester, service.id, facts))
+    return service
 
 
 def change_password(
@@ -43,9 +58,10 @@ def change_password(
 
 
 def set_password(connection: Connection, user_id: UUID, password_hash: str, requester: Requester) -> None:
-    """Replace a password that the owner has lost, or somebody else has found, and end all sessions."""
+    """Replace a password that the owner has lost, or somebody else has found; end all sessions, and all API keys."""
     connection.execute(update_of(users).where(users.c.id == user_id).values(password_hash=password_hash))
     sessions.end_all(connection, user_id, Reason.PASSWORD_SET)
+    api_key_desk.revoke_all(connection, user_id, requester)
     audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, requester, user_id))
 
 
@@ -64,13 +80,16 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
         errors.NotFound: there is no such user.
         errors.Forbidden: `by` is no admin any more, whatever their token says.
         errors.OwnAccount, errors.LastAdmin: somebody would lock themselves, or everybody, out.
+        errors.NoAdmin: it is a service account, which is to be an admin.
     """
     held = _hold(connection, user_id, by)
-    if by is not None and not _is_admin(held.get(by)):
+    if by is not None and not user_table.is_admin(held.get(by)):
         raise errors.Forbidden
     if user_id not in held:
         raise errors.NotFound
     user = held[user_id]
+    if user.is_service and wanted.role is Role.ADMIN:
+        raise errors.NoAdmin
     _check_lockout(user, wanted, by, held)
     values = _values(user, wanted)
     if not values:
@@ -103,15 +122,11 @@ def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, 
     return {row.id: User.of(row) for row in rows}
 
 
-def _is_admin(user: User | None) -> bool:
-    return user is not None and user.role is Role.ADMIN and user.disabled_at is None
-
-
 def _check_lockout(user: User, wanted: Change, by: UUID | None, held: dict[UUID, User]) -> None:
     keeps_role = wanted.role in (None, Role.ADMIN)
-    if not _is_admin(user) or (keeps_role and not wanted.disabled):
+    if not user_table.is_admin(user) or (keeps_role and not wanted.disabled):
         return
-    if not any(_is_admin(other) for other in held.values() if other.id != user.id):
+    if not any(user_table.is_admin(other) for other in held.values() if other.id != user.id):
         raise errors.LastAdmin
     if user.id == by:
         raise errors.OwnAccount

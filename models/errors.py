@@ -5,14 +5,15 @@
     ├── Forbidden                WrongPassword · WrongCode · MfaEnrolmentRequired
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
-    │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
-    │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
+    │   ├── InvalidRequest       its sorts stand in `api/malformed.py`: only the API meets them
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired · PermissionNotHeld ·
+    │   │                        NoServiceAccount
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
     │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin ·
-    │                            MfaAlreadyEnabled · MfaNotEnabled · NoPendingEnrolment
+    │                            MfaAlreadyEnabled · MfaNotEnabled · NoPendingEnrolment · NameTaken · NoAdmin ·
+    │                            TooManyKeys · KeyEnded · KeyRotated
     ├── RateLimited              TooManyCodes
     └── Unavailable              TookTooLong
 
@@ -130,60 +131,6 @@ class InvalidRequest(Refused):
     code = "invalid_request"
 
 
-class UnreadableRequest(InvalidRequest):
-    """This is no HTTP/1.1 request that can be read in one way only."""
-
-    code = "unreadable_request"
-
-
-class MalformedJson(InvalidRequest):
-    """The body is not valid JSON."""
-
-    code = "malformed_json"
-
-
-class UnknownQueryParameter(InvalidRequest):
-    """A query parameter is unknown or given more than once."""
-
-    code = "unknown_query_parameter"
-
-
-class InvalidCursor(InvalidRequest):
-    """The cursor was not issued for this list; start again without it."""
-
-    code = "invalid_cursor"
-
-
-class UnsupportedMediaType(InvalidRequest):
-    """Send the body as application/json."""
-
-    code = "unsupported_media_type"
-
-
-class BodyTooLarge(InvalidRequest):
-    """The body is larger than this endpoint accepts."""
-
-    code = "body_too_large"
-
-
-class HeadersTooLarge(InvalidRequest):
-    """The request has more than 64 header fields, or more than 16 KiB of them."""
-
-    code = "headers_too_large"
-
-
-class TargetTooLong(InvalidRequest):
-    """The path and the query together are longer than 4 KiB."""
-
-    code = "target_too_long"
-
-
-class TooSlow(InvalidRequest):
-    """The request did not arrive in time; send it again."""
-
-    code = "request_timeout"
-
-
 class UnacceptableOrder(Refused):
     """The order cannot be accepted."""
 
@@ -224,6 +171,18 @@ class TrackingNumberRequired(Refused):
     """Shipping needs a tracking number."""
 
     code = "tracking_number_required"
+
+
+class PermissionNotHeld(Refused):
+    """A key cannot be given what its owner's role does not permit."""
+
+    code = "permission_not_held"
+
+
+class NoServiceAccount(Refused):
+    """This is no service account; people make and rotate their API keys themselves."""
+
+    code = "no_service_account"
 
 
 class IdempotencyKeyMissing(Refused):
@@ -348,6 +307,43 @@ class NoPendingEnrolment(Conflict):
     """There is nothing to confirm, or it waited for more than ten minutes; begin again."""
 
     code = "no_pending_enrolment"
+
+
+class NameTaken(Conflict):
+    """There is a service account with this name already."""
+
+    code = "name_taken"
+
+
+class NoAdmin(Conflict):
+    """A service account cannot be an admin, because it cannot log in."""
+
+    code = "no_admin"
+
+
+class TooManyKeys(Conflict):
+    """The owner has as many API keys as can be good at once; revoke one first."""
+
+    code = "too_many_keys"
+
+
+class KeyEnded(Conflict):
+    """This API key was revoked or has expired; make a new one."""
+
+    code = "key_ended"
+
+
+class KeyRotated(Conflict):
+    """This API key was rotated, and the key that took its place is in use; rotate that one."""
+
+    code = "key_rotated"
+
+    def __init__(self, successor: UUID) -> None:
+        super().__init__()
+        self.successor = successor
+
+    def facts(self) -> dict[str, object]:
+        return {"rotated_to": str(self.successor)}
 
 
 class RateLimited(OrderPipelineError):

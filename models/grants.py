@@ -18,6 +18,7 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "users": WRITE,
         "sessions": WRITE,
         "refresh_tokens": WRITE,
+        "api_keys": ADD,
         "revocations": ADD,
         "totp": ALL,
         "recovery_codes": ALL,
@@ -44,6 +45,7 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "products": frozenset({"SELECT", "UPDATE"}),
         "sessions": frozenset({"SELECT", "DELETE"}),
         "refresh_tokens": frozenset({"SELECT", "DELETE"}),
+        "api_keys": frozenset({"SELECT", "DELETE"}),
         "revocations": frozenset({"SELECT", "DELETE"}),
         "idempotency_keys": frozenset({"SELECT", "UPDATE", "DELETE"}),
         "orders": frozenset({"SELECT", "UPDATE"}),
@@ -67,7 +69,10 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
 
 # Columns that a role may update, of tables that it may not.
 COLUMNS: Mapping[Role, Mapping[str, frozenset[str]]] = {
-    Role.API: {"dead_letters": frozenset({"resolved_at", "resolved_because", "resolved_by", "resolved_how"})},
+    Role.API: {
+        "api_keys": frozenset({"epoch", "expires_at", "last_used_at", "revoked_at", "rotated_to"}),
+        "dead_letters": frozenset({"resolved_at", "resolved_because", "resolved_by", "resolved_how"}),
+    },
     Role.WORKER: {},
 }
 

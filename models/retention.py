@@ -76,6 +76,16 @@ RULES: Mapping[str, Rule] = {
             """
         ),
     ),
+    # Leans on ix_api_keys_expires_at. Until then lists and the audit log name a key that can be looked up.
+    "api_keys": Rule(
+        timedelta(days=90),
+        text(
+            """
+            DELETE FROM api_keys WHERE ctid = ANY(ARRAY(
+                SELECT ctid FROM api_keys WHERE expires_at <= now() - :kept ORDER BY expires_at LIMIT :limit))
+            """
+        ),
+    ),
     # Leans on ix_revocations_at. What was revoked a day ago has expired since.
     "revocations": Rule(
         timedelta(days=1),

@@ -1,8 +1,8 @@
 """What was revoked lately: the way on which every API process hears, within seconds, of credentials that are void.
 
-A credential is of a subject (a user, a session) and of an epoch. A revocation names a subject and an epoch: what is
-older is void. The credentials outlive no process's memory of them by long: rows are needed for as long as an access
-token lives, and are pruned a day later.
+A credential is of a subject (a user, a session, an API key) and of an epoch. A revocation names a subject and an epoch:
+what is older is void. Rows are needed for as long as a process may believe what it was told before: an access token for
+its life, an API key for minutes, until it is looked up again. They are pruned a day later.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from models.metadata import Xid8, created_at, index, metadata
 
 # A session has one epoch only: once it was ended, it stays so.
 FIRST_EPOCH, ENDED_EPOCH = 0, 1
-# Longer than an access token is good for, with its leeway and the clocks' differences.
+# Longer than an access token is good for, with its leeway and the clocks' differences, or an API key is remembered.
 REMEMBERED = timedelta(minutes=20)
 BEGINNING = "0"
 
@@ -25,7 +25,7 @@ revocations = Table(
     "revocations",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("subject", Uuid, nullable=False, comment="a user, or a session"),
+    Column("subject", Uuid, nullable=False, comment="a user, a session, or an API key"),
     Column(
         "epoch",
         Integer,

@@ -1,5 +1,6 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
+from models.api_keys import api_keys
 from models.audit_chain import audit_seals
 from models.audit_log import audit_log, audit_unsealed
 from models.dead_letters import dead_letters
@@ -22,6 +23,7 @@ from models.transition_requests import transition_requests
 from models.users import users
 
 __all__ = [
+    "api_keys",
     "audit_log",
     "audit_seals",
     "audit_unsealed",

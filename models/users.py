@@ -1,4 +1,7 @@
-"""Users: who may log in, and in which role."""
+"""Users, each in a role: people, who log in with an address and a password, and service accounts, which have neither.
+
+A service account is called by its name, and speaks through API keys alone (`models/api_keys.py`).
+"""
 
 import re
 import unicodedata
@@ -9,7 +12,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Integer, Row, Table, Text, Uuid, select, text
+from sqlalchemy import CheckConstraint, Column, Connection, Integer, Row, Table, Text, Uuid, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from models import errors
@@ -19,20 +22,28 @@ from models.permissions import Role
 
 EMAIL_CHARACTERS_MAX = 254
 EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+")
+# No address is a name, and no name an address: at the command line one argument is either.
+SERVICE_NAME_PATTERN = "^[a-z][a-z0-9-]{1,62}$"
 
 users = Table(
     "users",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("email", Text, nullable=False, comment="normal form: NFKC, case folded"),
+    Column("email", Text, comment="normal form: NFKC, case folded; null: a service account"),
     Column("name", Text),
     enumeration("role"),
-    Column("password_hash", Text, nullable=False, comment="argon2id, PHC string"),
+    Column("password_hash", Text, comment="argon2id, PHC string"),
     Column("token_epoch", Integer, nullable=False, server_default=text("0"), comment="tokens of older epochs are void"),
     Column("disabled_at", Instant),
     Column("mfa_since", Instant, comment="multi-factor login was confirmed then; null: the password suffices"),
     created_at(),
     one_of("role", Role),
+    CheckConstraint("(email IS NULL) = (password_hash IS NULL)", name="a_login_has_both"),
+    CheckConstraint(
+        f"email IS NOT NULL OR (name IS NOT NULL AND name ~ '{SERVICE_NAME_PATTERN}')", name="a_service_has_a_name"
+    ),
+    # Otherwise the last admin could be one that cannot log in.
+    CheckConstraint("email IS NOT NULL OR role <> 'admin'", name="a_service_is_no_admin"),
     index("uq_users_email", "email", unique=True, serves="login and registration: one account per address"),
     index("ix_users_role", "role", "id", serves="the list of users, filtered by role"),
     index(
@@ -41,16 +52,29 @@ users = Table(
         serves="the list of users, disabled ones only",
         postgresql_where=text("disabled_at IS NOT NULL"),
     ),
+    index(
+        "uq_users_service_name",
+        "name",
+        unique=True,
+        serves="the command line: one service account per name",
+        postgresql_where=text("email IS NULL"),
+    ),
+    index(
+        "ix_users_service",
+        "id",
+        serves="the list of users, service accounts only",
+        postgresql_where=text("email IS NULL"),
+    ),
 )
 
 
 @dataclass(frozen=True)
 class User:
     id: UUID
-    email: str
+    email: str | None
     name: str | None
     role: Role
-    password_hash: str
+    password_hash: str | None
     token_epoch: int
     disabled_at: datetime | None
     mfa_since: datetime | None
@@ -59,6 +83,20 @@ class User:
     @classmethod
     def of(cls, row: Row[tuple[object, ...]]) -> Self:
         return cls(**{**row._mapping, "role": Role(row._mapping["role"])})
+
+    @property
+    def is_service(self) -> bool:
+        return self.email is None
+
+    @property
+    def label(self) -> str:
+        """What people call them: the address, or the name of a service account."""
+        return self.email or self.name or str(self.id)
+
+    @property
+    def personal_words(self) -> tuple[str, str]:
+        """What a password of theirs must not be."""
+        return self.email or "", self.name or ""
 
 
 def normal_email(email: str) -> str:
@@ -88,6 +126,28 @@ def register(connection: Connection, email: str, password_hash: str, role: Role,
     return User.of(row)
 
 
+def register_service(connection: Connection, name: str, role: Role) -> User:
+    """Add a service account.
+
+    Raises:
+        errors.NameTaken, errors.NoAdmin
+    """
+    if role is Role.ADMIN:
+        raise errors.NoAdmin
+    added = insert(users).values(id=uuid7(), name=name, role=role)
+    alone = added.on_conflict_do_nothing(index_elements=["name"], index_where=users.c.email.is_(None))
+    row = connection.execute(alone.returning(users)).one_or_none()
+    if row is None:
+        raise errors.NameTaken
+    return User.of(row)
+
+
+def by_service_name(connection: Connection, name: str) -> User | None:
+    query = select(users).where(users.c.name == name, users.c.email.is_(None))
+    row = connection.execute(query).one_or_none()
+    return User.of(row) if row else None
+
+
 def by_email(connection: Connection, email: str) -> User | None:
     """The user with this address, however it is spelled; what is no address belongs to nobody."""
     with suppress(errors.InvalidRequest):
@@ -103,6 +163,7 @@ class Filter:
     role: Role | None = None
     disabled: bool | None = None
     email: str | None = None
+    service: bool | None = None
 
 
 def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: int) -> Sequence[User]:
@@ -115,6 +176,9 @@ def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: i
     if narrowed.disabled is not None:
         is_disabled = users.c.disabled_at.is_not(None)
         query = query.where(is_disabled if narrowed.disabled else ~is_disabled)
+    if narrowed.service is not None:
+        is_service = users.c.email.is_(None)
+        query = query.where(is_service if narrowed.service else ~is_service)
     if narrowed.email is not None:
         query = query.where(users.c.email == normal_email(narrowed.email))
     return [User.of(row) for row in connection.execute(query)]
@@ -123,3 +187,8 @@ def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: i
 def by_id(connection: Connection, user_id: UUID) -> User | None:
     row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
     return User.of(row) if row else None
+
+
+def is_admin(user: User | None) -> bool:
+    """Whether this is an admin who may do what admins do."""
+    return user is not None and user.role is Role.ADMIN and user.disabled_at is None

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from models.errors import OrderPipelineError
 from ops import (
+    api_keys_cli,
     audit_cli,
     check,
     data_directory,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(users_cli.app, name="user")
 app.add_typer(keys_cli.app, name="keys")
+app.add_typer(api_keys_cli.app, name="api-keys")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
 app.add_typer(audit_cli.app, name="audit")
 

@@ -3,6 +3,7 @@
 With the owner's database role: whoever may use it may do more than any admin.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -35,17 +36,30 @@ def create(settings: Settings, email: str, password: str, role: Role, name: str 
         errors.InvalidRequest, errors.WeakPassword, errors.EmailTaken
     """
     password_hash = _hash(settings, password, (email, name or ""))
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
         user_id = user_table.register(connection, email, password_hash, role, name).id
         created = SecurityEvent(EventName.USER_CREATED, operator.requester(), user_id, {"role": role})
         audit_log.record(connection, created)
         return user_id
 
 
+def create_service(settings: Settings, name: str, role: Role) -> UUID:
+    """Add a service account.
+
+    Raises:
+        LocalError: it cannot be called so.
+        errors.NameTaken, errors.NoAdmin
+    """
+    if not re.fullmatch(user_table.SERVICE_NAME_PATTERN, name):
+        raise LocalError("a service account is called by 2 to 63 small letters, digits and hyphens, a letter first.")
+    with transaction(settings) as connection:
+        return accounts.open_service(connection, name, role, None, operator.requester()).id
+
+
 def found(settings: Settings, narrowed: Filter, limit: int) -> list[User]:
     """The users that match, the newest first."""
     users: list[User] = []
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
         while len(users) < limit:
             wanted = min(USERS_PER_PAGE, limit - len(users))
             page = user_table.page(connection, narrowed, users[-1].id if users else None, wanted)
@@ -55,28 +69,30 @@ def found(settings: Settings, narrowed: Filter, limit: int) -> list[User]:
     return users
 
 
-def change(settings: Settings, email: str, wanted: Change) -> User:
-    """Give a user another role, disable or enable them.
+def change(settings: Settings, whom: str, wanted: Change) -> User:
+    """Give a user, or a service account, another role; disable or enable them.
 
     Raises:
-        LocalError: nobody has this address.
-        errors.LastAdmin
+        LocalError: nobody is called so.
+        errors.LastAdmin, errors.NoAdmin
     """
-    with _transaction(settings) as connection:
-        return accounts.change(connection, _named(connection, email).id, wanted, None, operator.requester())
+    with transaction(settings) as connection:
+        return accounts.change(connection, named(connection, whom).id, wanted, None, operator.requester())
 
 
 def set_password(settings: Settings, email: str, password: str) -> User:
-    """Give a user another password, and end all their sessions.
+    """Give a user another password, and end all their sessions and API keys.
 
     Raises:
-        LocalError: nobody has this address.
+        LocalError: nobody has this address, or it is a service account.
         errors.WeakPassword
     """
-    with _transaction(settings) as connection:
-        user = _named(connection, email)
-    password_hash = _hash(settings, password, (user.email, user.name or ""))
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
+        user = named(connection, email)
+    if user.is_service:
+        raise LocalError(f"{email} is a service account, which has no password; nothing was changed.")
+    password_hash = _hash(settings, password, user.personal_words)
+    with transaction(settings) as connection:
         accounts.set_password(connection, user.id, password_hash, operator.requester())
     return user
 
@@ -87,8 +103,8 @@ def reset_mfa(settings: Settings, email: str) -> bool:
     Raises:
         LocalError: nobody has this address.
     """
-    with _transaction(settings) as connection:
-        return mfa.reset(connection, _named(connection, email).id, operator.requester())
+    with transaction(settings) as connection:
+        return mfa.reset(connection, named(connection, email).id, operator.requester())
 
 
 def document(user: User) -> dict[str, Any]:
@@ -104,15 +120,22 @@ def show_list(users: Sequence[User], console: Console) -> None:
     table = Table("id", "email", "name", "role", "since", "disabled", box=None, pad_edge=False)
     for user in users:
         disabled = user.disabled_at.isoformat(" ", "seconds") if user.disabled_at else "–"
-        cells = (user.id, user.email, user.name or "–", user.role, user.created_at.date(), disabled)
+        cells = (user.id, user.email or "–", user.name or "–", user.role, user.created_at.date(), disabled)
         table.add_row(*(escape(str(cell)) for cell in cells))
     console.print(table)
 
 
-def _named(connection: Connection, email: str) -> User:
-    user = user_table.by_email(connection, email)
+def named(connection: Connection, whom: str) -> User:
+    """A user by their address, or a service account by its name.
+
+    Raises:
+        LocalError: nobody is called so.
+    """
+    is_address = "@" in whom
+    user = user_table.by_email(connection, whom) if is_address else user_table.by_service_name(connection, whom)
     if user is None:
-        raise LocalError(f"nobody has the address {email}; nothing was changed.")
+        what = "nobody has the address" if is_address else "no service account is called"
+        raise LocalError(f"{what} {whom}; nothing was changed.")
     return user
 
 
@@ -124,7 +147,7 @@ def _hash(settings: Settings, password: str, personal: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _transaction(settings: Settings) -> Iterator[Connection]:
+def transaction(settings: Settings) -> Iterator[Connection]:
     engine = database.engine(settings, database.Role.OWNER)
     try:
         with engine.begin() as connection:

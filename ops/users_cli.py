@@ -16,9 +16,12 @@ from ops.data_directory import Data
 from ops.failures import LocalError
 from runtime import settings
 
-app = typer.Typer(help="People who may log in.", no_args_is_help=True)
+app = typer.Typer(help="People who may log in, and service accounts.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="What the user logs in with.")]
+Whom = Annotated[
+    str, typer.Argument(metavar="EMAIL|SERVICE", help="What the user logs in with, or the name of a service account.")
+]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 
 
@@ -33,6 +36,16 @@ def create_command(
     typer.echo(users.create(settings.current(), email, _password(from_stdin=password_stdin), role, name or None))
 
 
+@app.command("create-service")
+def create_service_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="How it is called, for example shop-sync.")],
+    role: Annotated[Role, typer.Option(help="What it may do, as far as its API keys permit.")] = Role.CUSTOMER,
+    data: Data = data_directory.DEFAULT,
+) -> None:
+    """Create an account for a machine. It cannot log in; give it a key: `orders api-keys create`."""
+    typer.echo(users.create_service(which_system.configuration(data), name, role))
+
+
 @app.command("ls")
 def list_command(
     *,
@@ -41,12 +54,15 @@ def list_command(
         bool | None, typer.Option("--disabled/--enabled", help="Only those who are disabled, or who are not.")
     ] = None,
     email: Annotated[str | None, typer.Option(help="Only the one with this address.")] = None,
+    service: Annotated[
+        bool | None, typer.Option("--services/--people", help="Only service accounts, or only people.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
     data: Data = data_directory.DEFAULT,
 ) -> None:
     """List users, the newest first."""
-    found = users.found(which_system.configuration(data), Filter(role, disabled, email), limit)
+    found = users.found(which_system.configuration(data), Filter(role, disabled, email, service), limit)
     if as_json:
         typer.echo(to_json([users.document(user) for user in found]).decode())
     else:
@@ -55,35 +71,35 @@ def list_command(
 
 @app.command("role")
 def role_command(
-    email: Email,
+    whom: Whom,
     role: Annotated[Role, typer.Argument(metavar="ROLE", help="What the user may do from now on.")],
     data: Data = data_directory.DEFAULT,
 ) -> None:
     """Give a user another role, within 5 s in every process. Their sessions go on."""
-    user = users.change(which_system.configuration(data), email, Change(role=role))
-    typer.echo(f"{user.email} is {user.role}")
+    user = users.change(which_system.configuration(data), whom, Change(role=role))
+    typer.echo(f"{user.label} is {user.role}")
 
 
 @app.command("disable")
-def disable_command(email: Email, data: Data = data_directory.DEFAULT) -> None:
-    """Let a user do nothing any more: their sessions end, their tokens are void within 5 s."""
-    user = users.change(which_system.configuration(data), email, Change(disabled=True))
-    typer.echo(f"{user.email} is disabled")
+def disable_command(whom: Whom, data: Data = data_directory.DEFAULT) -> None:
+    """Let a user do nothing any more: their sessions end, their tokens and API keys are void within 5 s."""
+    user = users.change(which_system.configuration(data), whom, Change(disabled=True))
+    typer.echo(f"{user.label} is disabled")
 
 
 @app.command("enable")
-def enable_command(email: Email, data: Data = data_directory.DEFAULT) -> None:
-    """Let a disabled user log in again."""
-    user = users.change(which_system.configuration(data), email, Change(disabled=False))
-    typer.echo(f"{user.email} may log in")
+def enable_command(whom: Whom, data: Data = data_directory.DEFAULT) -> None:
+    """Let a disabled user log in again; API keys of theirs that were not revoked are good again."""
+    user = users.change(which_system.configuration(data), whom, Change(disabled=False))
+    typer.echo(f"{user.label} may log in")
 
 
 @app.command("password")
 def password_command(email: Email, password_stdin: FromStdin = False, data: Data = data_directory.DEFAULT) -> None:
-    """Give a user another password, which is asked for. All their sessions end."""
+    """Give a user another password, which is asked for. All their sessions and API keys end."""
     configured = which_system.configuration(data)
     user = users.set_password(configured, email, _password(from_stdin=password_stdin))
-    typer.echo(f"{user.email} has a new password")
+    typer.echo(f"{user.label} has a new password")
 
 
 @app.command("reset-mfa")

@@ -23,5 +23,6 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry("forget dead letters long resolved", kind="upkeep.prune-dead-letters", every=day(at="03:30")),
     Entry("forget refresh tokens long expired", kind="upkeep.prune-refresh-tokens", every=day(at="03:45")),
     Entry("forget sessions long over", kind="upkeep.prune-sessions", every=day(at="04:00")),
+    Entry("forget API keys that ended long ago", kind="upkeep.prune-api-keys", every=day(at="04:15")),
     Entry("forget revocations every process has heard of", kind="upkeep.prune-revocations", every=minutes(60)),
 )

@@ -22,16 +22,23 @@ class Foreign(StrEnum):
 
 @dataclass(frozen=True)
 class Who:
-    """Those who may ask; `roles` is None where it is everybody, with a token or without."""
+    """Those who may ask; `roles` is None where it is everybody, with a token or without.
+
+    Where things have owners, those of `everybodys` see all of them, and the others get `foreign` of who they are not.
+    """
 
     roles: frozenset[Role] | None
     foreign: Foreign | None = None
+    everybodys: frozenset[Role] = frozenset({Role.STAFF, Role.ADMIN})
 
 
 ALL = Who(None)
 USER = Who(frozenset(Role))
 ORDERING = Who(frozenset({Role.CUSTOMER, Role.STAFF, Role.ADMIN}))
 OWNER_OR_STAFF = Who(ORDERING.roles, Foreign.IS_MISSING)
+KEY_OF_ONES_OWN = Who(frozenset(Role), Foreign.IS_MISSING, everybodys=frozenset({Role.ADMIN}))
+# Not even an admin rotates the key of another person: each is asked to rotate one of theirs.
+KEY_TO_ROTATE = Who(frozenset(Role), Foreign.IS_MISSING, everybodys=frozenset(Role))
 OWN_OR_STAFF = Who(ORDERING.roles, Foreign.IS_NOT_LISTED)
 ANALYSING = Who(frozenset({Role.ANALYST, Role.STAFF, Role.ADMIN}))
 STAFF = Who(frozenset({Role.STAFF, Role.ADMIN}))
@@ -52,6 +59,12 @@ WHO: Mapping[str, Who] = {
     "POST /v1/users/me/mfa/totp/confirm": USER,
     "DELETE /v1/users/me/mfa/totp": USER,
     "POST /v1/users/me/mfa/recovery-codes": USER,
+    "GET /v1/api-keys": USER,
+    "POST /v1/api-keys": USER,
+    "GET /v1/api-keys/{key_id}": KEY_OF_ONES_OWN,
+    "DELETE /v1/api-keys/{key_id}": KEY_OF_ONES_OWN,
+    "POST /v1/api-keys/{key_id}/rotate": KEY_TO_ROTATE,
+    "POST /v1/service-accounts": ADMIN,
     "GET /v1/users": ADMIN,
     "PATCH /v1/users/{user_id}": ADMIN,
     "GET /v1/products": USER,
@@ -78,9 +91,9 @@ WHO: Mapping[str, Who] = {
 
 # Whose credentials are none. All of them would be an admin's, so that nothing but the credentials can be at fault.
 STRANGERS = ("none", "garbage", "wrong scheme", "tampered", "expired", "logged out", "disabled")
-OTHER_CUSTOMER = "other customer"
+OWNER, OTHER_CUSTOMER = "customer", "other customer"
 KNOWN: Mapping[str, Role] = {
-    "customer": Role.CUSTOMER,  # the owner of what is asked for
+    OWNER: Role.CUSTOMER,  # of what is asked for
     OTHER_CUSTOMER: Role.CUSTOMER,
     "staff": Role.STAFF,
     "analyst": Role.ANALYST,
@@ -102,7 +115,8 @@ def due(who: Who, caller: str) -> str:
         return "401"
     if KNOWN[caller] not in who.roles:
         return "403"
-    return "404" if caller == OTHER_CUSTOMER and who.foreign is Foreign.IS_MISSING else "2xx"
+    is_foreign = caller == OTHER_CUSTOMER or (caller != OWNER and KNOWN[caller] not in who.everybodys)
+    return "404" if is_foreign and who.foreign is Foreign.IS_MISSING else "2xx"
 
 
 @dataclass(frozen=True)

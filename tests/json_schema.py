@@ -29,6 +29,7 @@ LIMITS: Mapping[str, Callable[[Any, Any], bool]] = {
     "minItems": lambda value, limit: len(value) >= limit,
     "maxItems": lambda value, limit: len(value) <= limit,
     "maxProperties": lambda value, limit: len(value) <= limit,
+    "uniqueItems": lambda value, limit: not limit or len(set(value)) == len(value),
     "pattern": lambda value, limit: re.search(limit, value) is not None,
     "enum": lambda value, limit: value in limit,
     "const": lambda value, limit: value == limit,

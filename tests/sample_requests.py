@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+from key_holders import key_of
 from openapi_client import Operation
 from second_factors import Enrolled, begin
 from world import World
@@ -21,7 +22,7 @@ from models import passwords, refresh_tokens, transition_requests, users
 from models.advance import Step
 from models.audit_log import NOBODY
 from models.lifecycle import Actor, Status
-from models.permissions import Role
+from models.permissions import Permission, Role
 from models.refresh_tokens import Grant
 from models.sessions import Rules
 from models.transition_requests import Wish
@@ -55,6 +56,9 @@ class Scene:
 
     def new_email(self) -> str:
         return f"{self.word}-{next(_numbers)}@example.com"
+
+    def new_name(self) -> str:
+        return f"{self.word}-{next(_numbers)}"
 
     def new_sku(self) -> str:
         return f"SAMPLE-{next(_numbers)}"
@@ -107,6 +111,10 @@ class Scene:
         return asked.id
 
     @cached_property
+    def key_id(self) -> UUID:
+        return key_of(self.customer).key.id
+
+    @cached_property
     def letter_id(self) -> int:
         [[found]] = self.world.sql(
             "INSERT INTO dead_letters (kind, error, traceback, attempts, first_at, last_at)"
@@ -148,6 +156,13 @@ SAMPLES: Mapping[str, Callable[[Scene], Sample]] = {
     ),
     "POST /v1/users/me/mfa/recovery-codes": lambda scene: Sample(scene.proof(), asker=scene.enrolled.user),
     "DELETE /v1/users/me/mfa/totp": lambda scene: Sample(scene.proof(), asker=scene.enrolled.user),
+    "POST /v1/api-keys": lambda scene: Sample(
+        {"name": scene.word, "permissions": [Permission.SEE_PRODUCTS], "password": scene.password}
+    ),
+    "POST /v1/api-keys/{key_id}/rotate": lambda scene: Sample(
+        {"password": scene.password}, path={"key_id": key_of(scene.oneself).key.id}, asker=scene.oneself
+    ),
+    "POST /v1/service-accounts": lambda scene: Sample({"name": scene.new_name(), "role": Role.STAFF}),
     "GET /v1/users": lambda scene: Sample(query=f"?email={scene.customer.email}"),
     "PATCH /v1/users/{user_id}": lambda scene: Sample({"role": Role.ANALYST}),
     "PUT /v1/products/{sku}": lambda scene: Sample(
@@ -169,6 +184,7 @@ PARAMETERS: Mapping[str, tuple[Callable[[Scene], object], str]] = {
     "order_id": (lambda scene: scene.order_id, "0193e5a0-7c1e-7000-8000-000000000001"),
     "transition_id": (lambda scene: scene.transition_id, "0193e5a0-7c1e-7000-8000-000000000002"),
     "user_id": (lambda scene: scene.customer.id, "0193e5a0-7c1e-7000-8000-000000000003"),
+    "key_id": (lambda scene: scene.key_id, "0193e5a0-7c1e-7000-8000-000000000004"),
     "letter_id": (lambda scene: scene.letter_id, "999999999"),
     "sku": (lambda scene: scene.sku, "NO-SUCH-THING"),
 }

@@ -85,6 +85,12 @@ def prune_sessions(connection: Connection, due: Sequence[Work]) -> None:
     _forget("sessions", connection, due)
 
 
+@task("upkeep.prune-api-keys")
+def prune_api_keys(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget API keys that ended long ago."""
+    _forget("api_keys", connection, due)
+
+
 @task("upkeep.prune-revocations")
 def prune_revocations(connection: Connection, due: Sequence[Work]) -> None:
     """Forget revocations of credentials that have expired since."""

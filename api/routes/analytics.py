@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import paging, sheets
+from api import malformed, paging, sheets
 from api.access import SeesAnalytics
 from api.aggregate_views import (
     DayView,
@@ -85,7 +85,7 @@ async def orders_per_day(
     return OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
 
 
-@router.get("/revenue-by-user", responses=refusals(errors.InvalidCursor))
+@router.get("/revenue-by-user", responses=refusals(malformed.InvalidCursor))
 async def revenue_by_user(
     caller: SeesAnalytics,
     request: Request,

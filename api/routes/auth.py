@@ -114,7 +114,7 @@ def _failed_login(user: User | None, by: Requester, *, is_match: bool) -> Securi
 
 async def _rehashed(services: Services, user: User, password: str) -> User:
     """The user, with a hash that costs what hashes cost now. Where there is no room to make one, next time will do."""
-    if passwords.is_outdated(services.settings, user.password_hash):
+    if user.password_hash is not None and passwords.is_outdated(services.settings, user.password_hash):
         with suppress(errors.Unavailable):
             dearer = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(password))
             return await services.database.run(accounts.rehash, user, dearer)

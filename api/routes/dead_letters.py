@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import paging
+from api import malformed, paging
 from api.access import Caller, ResolvesDeadLetters, SeesDeadLetters
 from api.dependencies import LetterId, OurServices
 from api.forms import AS_A_TIME, DiscardForm, ReplayForm, TaskName
@@ -43,7 +43,7 @@ async def _filter(
     return Filter(state, kind, order_id, since)
 
 
-@router.get("", responses=refusals(errors.InvalidCursor))
+@router.get("", responses=refusals(malformed.InvalidCursor))
 async def list_dead_letters(
     caller: SeesDeadLetters,
     request: Request,

@@ -6,16 +6,14 @@ What turns it on or off asks for the password once more, so that a stolen access
 from fastapi import APIRouter, Response
 
 from api import reauthentication, second_factor
-from api.access import Caller, ManagesMfa
+from api.access import ManagesMfa
 from api.dependencies import OurServices
 from api.forms import MfaReauthentication, Reauthentication, TotpConfirmation
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
-from api.services import Services
 from api.trail import By
 from api.views import MfaView, RecoveryCodesView, TotpView
 from models import errors, mfa
-from models.audit_log import Requester
 
 router = APIRouter(prefix="/v1/users/me/mfa", tags=["mfa"], route_class=JsonRoute)
 
@@ -34,7 +32,7 @@ async def get_mfa(caller: ManagesMfa, services: OurServices) -> MfaView:
 @router.post("/totp", status_code=201, responses=refusals(errors.WrongPassword, errors.MfaAlreadyEnabled))
 async def begin_totp(form: Reauthentication, caller: ManagesMfa, services: OurServices, by: By) -> TotpView:
     """Get a secret for an authenticator app. It counts once a code of it was confirmed, within ten minutes."""
-    await _reauthenticate(services, caller, form.password, by)
+    await reauthentication.demand(services, caller.id, form.password, by)
     made = await services.database.run(mfa.begin, services.settings, caller.id)
     return TotpView(secret=made.secret, otpauth_uri=made.provisioning_uri())
 
@@ -52,7 +50,7 @@ async def renew_recovery_codes(
     form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By
 ) -> RecoveryCodesView:
     """Get new recovery codes; the former ones are void."""
-    await _reauthenticate(services, caller, form.password, by)
+    await reauthentication.demand(services, caller.id, form.password, by)
     shown = form.second_factor
     change = await services.database.run(mfa.renew_recovery_codes, services.settings, caller.id, shown, by)
     second_factor.check(services, caller.id, change.outcome, errors.WrongCode, by)
@@ -62,11 +60,7 @@ async def renew_recovery_codes(
 @router.delete("/totp", status_code=204, responses=refusals(*MAY_REFUSE, errors.MfaNotEnabled))
 async def disable_totp(form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By) -> Response:
     """Turn multi-factor login off, for example to move to another phone. All my sessions end."""
-    await _reauthenticate(services, caller, form.password, by)
+    await reauthentication.demand(services, caller.id, form.password, by)
     outcome = await services.database.run(mfa.disable, services.settings, caller.id, form.second_factor, by)
     second_factor.check(services, caller.id, outcome, errors.WrongCode, by)
     return Response(status_code=204)
-
-
-async def _reauthenticate(services: Services, caller: Caller, password: str, by: Requester) -> None:
-    await reauthentication.by_password(services, await reauthentication.account(services, caller.id), password, by)

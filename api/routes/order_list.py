@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import exports, paging
+from api import exports, malformed, paging
 from api.access import Sees
 from api.dependencies import OurServices
 from api.forms import AS_A_TIME, ClientReference, Sku
@@ -60,7 +60,7 @@ OneFilter = Annotated[Filter, Depends(_filter)]
 
 @router.get(
     "",
-    responses=refusals(errors.InvalidCursor) | {200: {"content": dict(exports.RESPONSES)}},
+    responses=refusals(malformed.InvalidCursor) | {200: {"content": dict(exports.RESPONSES)}},
     response_model=PageView[OrderView],
 )
 async def list_orders(

@@ -33,6 +33,6 @@ async def change_password(caller: ChangesPassword, form: PasswordChange, service
 
 def _check_choice(user: User, form: PasswordChange) -> None:
     """Raises errors.WeakPassword, errors.PasswordUnchanged."""
-    passwords.check_strength(form.new_password, personal=(user.email, user.name or ""))
+    passwords.check_strength(form.new_password, personal=user.personal_words)
     if form.new_password == form.current_password:
         raise errors.PasswordUnchanged

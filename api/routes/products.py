@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api import paging
+from api import malformed, paging
 from api.access import SeesProducts, WritesProducts
 from api.dependencies import OurServices, SkuInPath
 from api.forms import ProductForm, Sku
@@ -18,7 +18,7 @@ from models.products import Product
 router = APIRouter(prefix="/v1/products", tags=["products"], route_class=JsonRoute)
 
 
-@router.get("", responses=refusals(errors.InvalidCursor))
+@router.get("", responses=refusals(malformed.InvalidCursor))
 async def list_products(
     caller: SeesProducts,
     request: Request,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import paging
+from api import malformed, paging
 from api.access import ChangesUsers, SeesUsers
 from api.dependencies import OurServices, UserId
 from api.forms import Email, UserChange
@@ -27,8 +27,9 @@ async def _filter(
     role: Annotated[Role | None, Query(description="only those in this role")] = None,
     disabled: Annotated[bool | None, Query(description="only those who are disabled, or who are not")] = None,
     email: Annotated[Email | None, Query(description="only the one with this address, however it is spelled")] = None,
+    service: Annotated[bool | None, Query(description="only service accounts, or only people")] = None,
 ) -> Filter:
-    return Filter(role, disabled, _address(email) if email is not None else None)
+    return Filter(role, disabled, _address(email) if email is not None else None, service)
 
 
 def _address(spelled: str) -> str:
@@ -40,7 +41,7 @@ def _address(spelled: str) -> str:
         raise errors.InvalidRequest(flaws=flaws) from None
 
 
-@router.get("", responses=refusals(errors.InvalidCursor))
+@router.get("", responses=refusals(malformed.InvalidCursor))
 async def list_users(
     caller: SeesUsers,
     request: Request,
@@ -59,14 +60,15 @@ async def list_users(
     return PageView(data=[AccountView.of(each) for each in page], has_more=bool(following), next_cursor=following)
 
 
-@router.patch("/{user_id}", responses=refusals(errors.NotFound, errors.OwnAccount, errors.LastAdmin))
+@router.patch("/{user_id}", responses=refusals(errors.NotFound, errors.OwnAccount, errors.LastAdmin, errors.NoAdmin))
 async def change_user(
     caller: ChangesUsers, user_id: UserId, form: UserChange, services: OurServices, by: By
 ) -> AccountView:
     """Give somebody another role, disable or enable them. In every process it takes effect within 5 s.
 
     With another role their sessions go on, under new access tokens (`POST /v1/auth/refresh`). Disabling ends all their
-    sessions; when they are enabled again, they log in anew. What is not given stays as it is.
+    sessions; when they are enabled again, they log in anew. Their API keys follow their role, and are good for nothing
+    while they are disabled. What is not given stays as it is.
     """
     change = Change(form.role, form.disabled)
     return AccountView.of(await services.database.run(accounts.change, user_id, change, caller.id, by))

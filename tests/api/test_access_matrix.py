@@ -17,6 +17,7 @@ from access_matrix import (
     CALLERS,
     KNOWN,
     OTHER_CUSTOMER,
+    OWNER,
     STRANGERS,
     WHO,
     Cell,
@@ -192,7 +193,7 @@ class Asking:
     def _credentials(self, scene: Scene, caller: str) -> str | None:
         if caller in STRANGERS:
             return self._strangers[caller]
-        return self._token_of(scene.customer if caller == "customer" else scene.person(KNOWN[caller]))
+        return self._token_of(scene.customer if caller == OWNER else scene.person(KNOWN[caller]))
 
     def _token_of(self, user: User) -> str:
         return f"Bearer {self._shop.services.tokens.issue(user, uuid7())}"

@@ -106,6 +106,7 @@ def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> No
         "KETTLE-STEEL",
     ]
     clara.ask("get_product", 200)
+    _give_machines_keys(clara, admin, connect)
 
     key = {"Idempotency-Key": "clara-1"}
     placed = clara.ask("place_order", 201, headers=key)
@@ -200,6 +201,29 @@ def _have_a_second_factor_for_a_while(clara: DescribedClient) -> None:
     clara.ask("disable_totp", 403, "wrong_code")
     clara.ask("disable_totp", 204, body=proof | {"recovery_code": codes[0]})
     clara.token = clara.ask("login", 200).json()["access_token"]
+
+
+def _give_machines_keys(clara: DescribedClient, admin: DescribedClient, connect: Connect) -> None:
+    password = OPERATIONS["change_password"].example()["new_password"]
+    asked = OPERATIONS["make_api_key"].example() | {"password": password}
+    made = clara.ask("make_api_key", 201, body=asked).json()
+    clara.ask("make_api_key", 403, "wrong_password", body=asked | {"password": "three bowls"})
+    clara.ask("make_api_key", 422, "permission_not_held", body=asked | {"permissions": ["analytics:read"]})
+    rotation = {"password": password}
+    new = clara.ask("rotate_api_key", 201, key_id=made["id"], body=rotation).json()
+    assert [key["prefix"] for key in clara.ask("list_api_keys", 200).json()["data"]] == [new["prefix"], made["prefix"]]
+    machine = connect(None)
+    machine.token = new["secret"]
+    assert machine.ask("list_products", 200).json()["data"]
+    machine.ask("make_api_key", 403, "forbidden")
+    clara.ask("revoke_api_key", 204, key_id=made["id"])
+    assert clara.ask("get_api_key", 200, key_id=made["id"]).json()["revoked_at"] is not None
+    clara.ask("rotate_api_key", 409, "key_ended", key_id=made["id"], body=rotation)
+
+    account = admin.ask("make_service_account", 201).json()
+    admin.ask("make_service_account", 409, "name_taken")
+    admin.ask("change_user", 409, "no_admin", user_id=account["id"], body={"role": "admin"})
+    admin.ask("make_api_key", 403, "wrong_password", body=asked | {"user_id": account["id"]})
 
 
 def _orders_that_go_other_ways(clara: DescribedClient, staff: DescribedClient, world: World) -> None:

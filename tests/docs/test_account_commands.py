@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md about keys and accounts, as they stand there, one after the other."""
+"""The commands of docs/operations.md about keys, accounts and machines, as they stand there, one after the other."""
 
 import re
 import shlex
@@ -63,3 +63,16 @@ def test_an_account_that_was_taken_over_is_given_back_to_its_owner(world: World)
     orders([*setting, "--password-stdin"], stdin="an evening in june\n")
     orders(enabling)
     assert world.sql(state, old=clara.password_hash) == [(True, False)]
+
+
+def test_a_machine_is_given_a_key_which_is_rotated_and_revoked(world: World) -> None:
+    opening, making, listing = documented("Give a machine a key")
+    orders(opening)
+    old = orders(making).strip()
+    assert old[:13] in orders(listing)
+    [rotating] = documented("Rotate the key of a machine")
+    new = orders([*rotating[:-1], old[:13]]).strip()
+    [revoking] = documented("A key has leaked")
+    orders([*revoking[:-1], new])
+    state = "SELECT prefix, revoked_at IS NULL, expires_at < now() + interval '25 hours' FROM api_keys ORDER BY id"
+    assert world.sql(state) == [(old[:13], True, True), (new[:13], False, True)]

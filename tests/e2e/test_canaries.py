@@ -40,6 +40,7 @@ WORDY = {"LOG_LEVEL": "DEBUG"}
 API_SETTINGS = {"LOGIN_TRIES": "5/minute", "LOCK_TIMEOUT": "0.3", "DATABASE_POOL_TIMEOUT": "1"}
 # What exists to keep what clients say, and is shown to those who may see it (DESIGN.md, section 3).
 KEPT = {
+    "api_keys.name",
     "users.email",
     "users.name",
     "products.name",
@@ -87,7 +88,7 @@ class Sender:
         if answer.is_success and "access_token" in answer.text:
             self._keep(answer.json()["access_token"])
             self.secrets.add(answer.json()["refresh_token"])
-        if answer.is_success and "/mfa" in attempt.target:
+        if answer.is_success and ("/mfa" in attempt.target or "/api-keys" in attempt.target):
             found = answer.json() if answer.content else {}
             self.secrets |= {found[name] for name in ("secret", "otpauth_uri") if name in found}
             self.secrets |= set(found.get("recovery_codes", ()))

@@ -95,7 +95,7 @@ def test_s19_a_revocation_is_found_however_late_its_transaction_ends(world: Worl
     async def test(post: Post) -> None:
         identity = somebody()
         with database.transaction(database.Role.API) as slow:
-            revocations.revoke(slow, identity.session_id, 1)
+            revocations.revoke(slow, identity.epochs[-1][0], 1)
             for _ in range(3):
                 with database.transaction(database.Role.API) as quick:
                     revocations.revoke(quick, uuid7(), 1)
@@ -128,7 +128,7 @@ def test_s19_what_was_revoked_is_known_for_longer_than_a_token_lives_and_then_fo
     async def test(post: Post) -> None:
         identity = somebody()
         with database.transaction(database.Role.API) as connection:
-            revocations.revoke(connection, identity.session_id, 1)
+            revocations.revoke(connection, identity.epochs[-1][0], 1)
         await post.lookout.look()
         world.sql("DELETE FROM revocations")
         for passed, is_known in ((16 * 60, True), (5 * 60, False)):

@@ -36,6 +36,7 @@ def make(world: World, table: str, ages: Sequence[timedelta]) -> None:
             "dead_letters": _letter,
             "refresh_tokens": _token,
             "sessions": _session,
+            "api_keys": _api_key,
             "revocations": _revocation,
         }[table](world, number, age)
 
@@ -93,6 +94,19 @@ def _session(world: World, number: int, age: timedelta) -> None:
     )
 
 
+def _api_key(world: World, number: int, age: timedelta) -> None:
+    """Revoked so long ago, or expired."""
+    world.sql(
+        "INSERT INTO api_keys (id, user_id, name, prefix, sha256, permissions, expires_at, revoked_at)"
+        " VALUES (uuidv7(), :user, '', :number, '', ARRAY['orders:place'], now() - :age,"
+        " CASE WHEN :is_revoked THEN now() - :age END)",
+        user=world.user().id,
+        number=str(number),
+        is_revoked=number % 2 == 0,
+        age=age,
+    )
+
+
 def _revocation(world: World, number: int, age: timedelta) -> None:
     world.sql(
         "INSERT INTO revocations (subject, epoch, at) VALUES (gen_random_uuid(), :n, now() - :age)", n=number, age=age
@@ -105,6 +119,7 @@ NAMES = {
     "dead_letters": "kind",
     "refresh_tokens": "convert_from(sha256, 'UTF8')",
     "sessions": "right(CAST(id AS text), 1)",
+    "api_keys": "prefix",
     "revocations": "CAST(epoch AS text)",
 }
 

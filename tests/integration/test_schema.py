@@ -9,7 +9,7 @@ import sqlalchemy
 from alembic import command
 from sqlalchemy import Connection, Engine, text
 
-from models import grants, migrations, tables
+from models import grants, migrations, passwords, tables
 from models.lifecycle import MOVES
 from ops import migrate
 from runtime import database, settings
@@ -130,6 +130,34 @@ def test_the_way_back_drops_what_the_older_code_cannot_hold_and_nothing_else(emp
         assert kept(connection) == (2, ["kept", "kept"])
 
 
+def test_the_way_back_leaves_a_service_account_as_one_that_nobody_can_log_in_to(empty: Engine) -> None:
+    """It may have placed orders: it cannot go."""
+    with empty.connect() as connection:
+        configuration = migrations.config(connection)
+        command.upgrade(configuration, "head")
+        connection.exec_driver_sql("INSERT INTO users (id, name, role) VALUES (uuidv7(), 'shop-sync', 'staff')")
+        command.downgrade(configuration, "0010")
+        left = connection.exec_driver_sql("SELECT email, password_hash FROM users").all()
+    assert left == [("shop-sync@service.invalid", "!")]
+    assert not passwords.matches(settings.current(), "!", "!")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "'a@example.com', NULL, 'a', 'staff'",
+        "NULL, 'hash', 'a-b', 'staff'",
+        "NULL, NULL, NULL, 'staff'",
+        "NULL, NULL, 'A B', 'staff'",
+        "NULL, NULL, 'a-b', 'admin'",
+    ],
+)
+def test_a_user_is_a_person_with_a_login_or_a_service_with_a_name_and_little_power(row: str) -> None:
+    statement = f"INSERT INTO users (id, email, password_hash, name, role) VALUES (uuidv7(), {row})"
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match="check"), database.transaction(Role.OWNER) as connection:
+        connection.execute(text(statement))
+
+
 def test_migrating_again_changes_nothing() -> None:
     said: list[str] = []
     with database.transaction(Role.OWNER) as connection:
@@ -203,6 +231,10 @@ def test_s24_the_columns_a_role_may_update_are_what_the_data_says(role: Role) ->
         (Role.API, "DELETE FROM dead_letters"),
         (Role.API, "UPDATE orders SET status = 'delivered'"),
         (Role.API, "DELETE FROM orders"),
+        (Role.API, "UPDATE api_keys SET permissions = ARRAY['products:write']"),
+        (Role.API, "UPDATE api_keys SET user_id = gen_random_uuid()"),
+        (Role.API, "UPDATE api_keys SET sha256 = ''"),
+        (Role.API, "DELETE FROM api_keys"),
         (Role.API, "UPDATE order_events SET actor = 'staff'"),
         (Role.API, "DELETE FROM outbox"),
         (Role.API, "UPDATE daily_orders SET orders = 0"),

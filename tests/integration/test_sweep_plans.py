@@ -24,6 +24,7 @@ LEANS_ON = {
     "dead_letters": "pk_dead_letters",
     "refresh_tokens": "ix_refresh_tokens_expires_at",
     "sessions": "ix_sessions_ends_at",
+    "api_keys": "ix_api_keys_expires_at",
     "revocations": "ix_revocations_at",
 }
 

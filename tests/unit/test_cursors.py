@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import malformed
 from api.cursors import Cursors
-from models import errors
 
 OURS = Cursors(b"k" * 32, "caller", "/v1/orders", [("status", "pending")])
 
@@ -17,7 +17,7 @@ def test_what_is_written_is_read(position: list[str | int]) -> None:
 
 @given(st.text(max_size=200))
 def test_what_was_not_written_here_is_refused(garbage: str) -> None:
-    with pytest.raises(errors.InvalidCursor):
+    with pytest.raises(malformed.InvalidCursor):
         OURS.read(garbage)
 
 
@@ -31,7 +31,7 @@ def test_what_was_not_written_here_is_refused(garbage: str) -> None:
     ],
 )
 def test_a_cursor_of_another_key_caller_route_or_filter_is_refused(other: Cursors) -> None:
-    with pytest.raises(errors.InvalidCursor):
+    with pytest.raises(malformed.InvalidCursor):
         OURS.read(other.write("2026-11-23", "an id"))
 
 
@@ -39,5 +39,5 @@ def test_a_changed_cursor_is_refused() -> None:
     cursor = OURS.write("2026-11-23", "an id")
     for place in range(len(cursor)):
         changed = cursor[:place] + ("A" if cursor[place] != "A" else "B") + cursor[place + 1 :]
-        with pytest.raises(errors.InvalidCursor):
+        with pytest.raises(malformed.InvalidCursor):
             OURS.read(changed)
