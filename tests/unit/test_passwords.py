@@ -14,6 +14,14 @@ def test_common_and_personal_passwords_are_refused(weak: str) -> None:
         passwords.check_strength(weak, personal=("ada@example.com", "Ada Lovelace"))
 
 
+@pytest.mark.parametrize("common", ["corvette", "trustno1", "qwertyuiop", "1Q2w3E4r", "OrderPipeline"])
+def test_s3_the_3000_most_common_passwords_and_words_of_ours_are_refused(common: str) -> None:
+    listed = passwords.COMMON - passwords.CONTEXT_WORDS
+    assert len(listed) == 3000 and min(map(len, listed)) == passwords.CHARACTERS_MIN
+    with pytest.raises(errors.WeakPassword):
+        passwords.check_strength(common)
+
+
 @pytest.mark.parametrize("good", ["correct horse battery staple", "häßlich-aber-lang", "x7$kPq2m"])
 def test_anything_else_is_accepted_without_rules_of_composition(good: str) -> None:
     passwords.check_strength(good, personal=("ada@example.com", "Ada Lovelace"))
