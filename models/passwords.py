@@ -16,7 +16,7 @@ CHARACTERS_MAX = 256
 # Ours have one lane. More would be more threads at once than the gate around hashing counts.
 PARALLELISM_MAX = 4
 
-# What stands for this place (ASVS 6.1.2), and the 3 000 most common passwords that are long enough to be chosen (6.2.4).
+# What stands for this place (ASVS 6.1.2), and the most common passwords that are long enough to be chosen (6.2.4).
 COMMON_MAX = 3000
 CONTEXT_WORDS = frozenset({"administrator", "changeit", "order-pipeline", "orderpipeline"})
 COMMON = CONTEXT_WORDS.union(
