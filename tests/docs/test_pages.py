@@ -34,6 +34,7 @@ RUN_ELSEWHERE = {
     "field() { python3 -c": "tests/e2e/test_readme.py",
     "umask 077": "tests/deployment/test_compose.py",
     "(umask 077; openssl": "tests/e2e/test_production.py",
+    ".venv/bin/": "tests/docs/test_tutorial.py",
 }
 # Run by no test, because there is no Docker engine where tests run: the services they name are checked here.
 COMPOSE = "docker compose "
@@ -133,7 +134,7 @@ def check_compose(arguments: list[str]) -> None:
 
 def test_what_runs_the_other_commands_is_there_and_reads_the_page() -> None:
     for name in RUN_ELSEWHERE.values():
-        assert re.search(r"README|OPERATIONS", (ROOT / name).read_text())
+        assert re.search(r"README|OPERATIONS|TUTORIAL", (ROOT / name).read_text())
     assert {"up", "test"} == MAKE <= set(re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text()))
 
 
