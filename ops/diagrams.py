@@ -47,7 +47,7 @@ def _reference(key: ForeignKeyConstraint) -> str:
 
 def _entity(table: Table) -> Iterator[str]:
     yield f"    {table.name} {{"
-    yield from (f"        {_type(column)} {column.name} {marks}" for column in table.columns if (marks := _marks(column)))
+    yield from (f"        {_type(each)} {each.name} {marks}" for each in table.columns if (marks := _marks(each)))
     yield "    }"
 
 

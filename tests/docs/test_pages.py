@@ -77,7 +77,28 @@ def test_every_file_and_every_test_it_names_is_there(page: Path) -> None:
         name, _, inside = code.partition("::")
         if FILE.fullmatch(name.rstrip("/")):
             assert (ROOT / name).exists(), code
-            assert not inside or f"def {inside}(" in (ROOT / name).read_text(), code
+            assert not inside or defines((ROOT / name).read_text(), inside), code
+
+
+def defines(module: str, name: str) -> bool:
+    """Whether a module says what this is: a function, a class, or a name given to a value."""
+    return bool(re.search(rf"(?m)^ *(?:async )?(?:def|class) {name}\b|^{name}(?:: .+)? = ", module))
+
+
+@each_page
+def test_a_decision_is_called_by_its_number(page: Path) -> None:
+    numbered = re.findall(r"\[(?:decision\s)?(\d+)\]\([^)]*?(\d{4})-", prose(page))
+    assert [said for said, linked in numbered if int(said) != int(linked)] == []
+
+
+def test_the_walkthrough_answers_thirty_questions_from_the_code() -> None:
+    questions = (ROOT / "docs/walkthrough.md").read_text().partition("\n## Questions\n")[2].partition("\n## ")[0]
+    answers = re.split(r"(?m)^\*\*(?=\d+\. )", questions)[1:]
+    assert len(answers) >= 30
+    assert [answer.partition(".")[0] for answer in answers] == [str(number) for number in range(1, len(answers) + 1)]
+    assert [
+        answer for answer in answers if not LINK.search(answer) and not any(map(FILE.match, CODE.findall(answer)))
+    ] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -34,8 +34,7 @@ def numbered(words: str) -> str:
 
 
 def edit(copy: Path, diff: str) -> None:
-    done = subprocess.run(["git", "apply", "-"], cwd=copy, input=diff, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stderr}{diff}"
+    run(copy, f"git apply - <<'THE END OF THE EDIT'\n{diff}THE END OF THE EDIT\n")
 
 
 def write(copy: Path, words: str) -> None:
@@ -50,7 +49,7 @@ def run(copy: Path, commands: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     environment |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy)}
     done = subprocess.run(
-        ["sh", "-e"], cwd=copy, input=commands, env=environment, capture_output=True, text=True, check=False
+        ["/bin/sh", "-e"], cwd=copy, input=commands, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
