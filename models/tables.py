@@ -1,5 +1,6 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
+from models.aggregates import daily_fulfilment, daily_orders, daily_user_revenue, monthly_user_revenue
 from models.dead_letters import dead_letters
 from models.idempotency import idempotency_keys
 from models.lifecycle import legal_moves
@@ -9,19 +10,22 @@ from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
 from models.refresh_tokens import refresh_tokens
-from models.rollups import daily_orders, daily_user_revenue, rollup_state
+from models.rollups import rollup_state
 from models.schedule import schedule_state
 from models.signing_keys import signing_keys
+from models.standard_windows import standard_windows, top_users
 from models.transition_requests import transition_requests
 from models.users import users
 
 __all__ = [
+    "daily_fulfilment",
     "daily_orders",
     "daily_user_revenue",
     "dead_letters",
     "idempotency_keys",
     "legal_moves",
     "metadata",
+    "monthly_user_revenue",
     "nodes",
     "order_events",
     "order_items",
@@ -32,6 +36,8 @@ __all__ = [
     "rollup_state",
     "schedule_state",
     "signing_keys",
+    "standard_windows",
+    "top_users",
     "transition_requests",
     "users",
 ]

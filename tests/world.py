@@ -43,7 +43,12 @@ def empty_database() -> None:
     with database.transaction(DatabaseRole.OWNER) as connection:
         names = ", ".join(table.name for table in tables.metadata.sorted_tables if table.name not in KEPT_TABLES)
         connection.execute(text(f"TRUNCATE {names}"))
-        connection.execute(text("UPDATE rollup_state SET upto = pg_current_xact_id(), as_of = now()"))
+        connection.execute(
+            text(
+                "UPDATE rollup_state SET upto = pg_current_xact_id(), sealed_upto = pg_current_xact_id(),"
+                " as_of = now(), cluster = (SELECT system_identifier FROM pg_control_system()), drift = 0"
+            )
+        )
 
 
 @dataclass(frozen=True)
