@@ -55,9 +55,11 @@ _NOTE_AUDIT = text(
     """
 )
 
-# Leans on ix_order_events_placed_on.
+# Leans on ix_order_events_placed_on. The watermark is compared behind a fence (OFFSET): PostgreSQL guesses that it cuts
+# off a part of the table, and would rather read the rest of it along ix_order_events_xid.
 _OF_DAY = """
-    SELECT * FROM order_events WHERE placed_on = :day AND xid < (SELECT upto FROM rollup_state WHERE name = :name)
+    SELECT * FROM (SELECT * FROM order_events WHERE placed_on = :day OFFSET 0) AS of_day
+    WHERE xid < (SELECT upto FROM rollup_state WHERE name = :name)
 """
 _DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
 _NO_EVENTS = "SELECT * FROM order_events WHERE false"

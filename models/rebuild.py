@@ -48,7 +48,7 @@ def within(connection: Connection) -> Run:
     return run
 
 
-def rebuild(run: Run) -> Iterator[Progress]:
+def rebuild(run: Run, orders_per_bite: int = ORDERS_PER_BITE) -> Iterator[Progress]:
     """Recount everything beside the aggregates and, in one transaction at the end, make these say the same.
 
     Orders may come in, and be folded, meanwhile. The steps share a session: what is counted stands in temporary tables.
@@ -59,8 +59,8 @@ def rebuild(run: Run) -> Iterator[Progress]:
     after, done = NOBODY, 0
     while after != EVERYBODY:
         yield Progress(min(done, orders), orders)
-        after = run(_count_behind, after, upto)
-        done += ORDERS_PER_BITE
+        after = run(_count_behind, after, upto, orders_per_bite)
+        done += orders_per_bite
     yield Progress(orders, orders, run(_swap, upto))
 
 
@@ -94,9 +94,9 @@ def _begin(connection: Connection) -> tuple[str, int]:
     return horizon_of_snapshot(connection), orders
 
 
-def _count_behind(connection: Connection, after: UUID, upto: str) -> UUID:
+def _count_behind(connection: Connection, after: UUID, upto: str, orders: int) -> UUID:
     """Count the events of the next orders in the order of their ids; returns the last of them."""
-    last = connection.execute(_LAST_OF_BITE, {"after": after, "orders": ORDERS_PER_BITE - 1}).scalar_one_or_none()
+    last = connection.execute(_LAST_OF_BITE, {"after": after, "orders": orders - 1}).scalar_one_or_none()
     values = {"after": after, "last": last or EVERYBODY, "upto": upto}
     for each in AGGREGATES:
         _add_beside(connection, each, _OF_BITE, values)

@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from at_work import at_work
 from typer.testing import CliRunner
 from world import World, empty_database
 
@@ -258,34 +257,6 @@ def test_a_letter_stands_for_an_order_until_it_is_replayed(world: World) -> None
     for how, code in (("discarded", 0), ("replayed", 1)):
         world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_by = 'x', resolved_how = :how", how=how)
         assert examine()[0] == code
-
-
-@contextmanager
-def at_work(world: World) -> Iterator[None]:
-    """Placing, working and folding, in threads that stop at the end."""
-    user, over = world.user(), threading.Event()
-    for sku in ("BOWL", "CUP"):
-        world.product(sku, on_hand=40)
-    acts: list[Callable[[], object]] = [
-        lambda: world.place(user, {"BOWL": 1, "CUP": 2}),
-        lambda: world.place(user, {"CUP": 1}),
-        world.work,
-        world.work,
-        world.fold_once,
-    ]
-
-    def again_and_again(act: Callable[[], object]) -> None:
-        while not over.is_set():
-            act()
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        working = [threads.submit(again_and_again, act) for act in acts]
-        try:
-            yield
-        finally:
-            over.set()
-    for each in working:
-        each.result()
 
 
 def test_a_system_at_work_is_clean_at_every_moment_and_is_not_held_up(world: World) -> None:
