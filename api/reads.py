@@ -50,7 +50,7 @@ class Reads:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._primary = primary
-        self._replica = replica
+        self.replica = replica
         self._lag_max_seconds = lag_max.total_seconds()
         self._patience_seconds = patience.total_seconds()
         self._monotonic = monotonic
@@ -67,7 +67,7 @@ class Reads:
             return await self._primary.run(verb, *args, **kwargs)
         try:
             async with asyncio.timeout(self._patience_seconds):
-                found = await self._replica.run(verb, *args, **kwargs)
+                found = await self.replica.run(verb, *args, **kwargs)
         except Exception as error:
             if not _is_the_replicas_fault(error):
                 raise
@@ -81,7 +81,7 @@ class Reads:
         if self._look is not None:
             self._look.cancel()
             await asyncio.gather(self._look, return_exceptions=True)
-        await self._replica.engine.dispose()
+        await self.replica.engine.dispose()
 
     def _is_fresh(self) -> bool:
         """Whether the replica is known to have everything that the primary had so long ago, and no longer."""
@@ -98,7 +98,7 @@ class Reads:
         try:
             now = self._monotonic()
             self._marks.append((now, await self._primary.run(_written)))
-            replayed = await self._replica.run(_replayed)
+            replayed = await self.replica.run(_replayed)
         except Exception as error:  # whatever it is, the replica is not known to be well
             log.info("the replica cannot be looked at", error=type(error).__name__)
             return
