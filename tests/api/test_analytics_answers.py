@@ -26,8 +26,8 @@ TODAY = datetime.now(UTC).date()
 DAYS = {"from": "2026-01-28", "to": "2026-02-10"}
 
 
-def ask(client: Client, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> Any:
-    response = client.get(path, params=parameters, headers=headers)
+def ask(client: Client, path: str, **parameters: Any) -> Any:
+    response = client.get(path, params=parameters)
     assert response.status_code == 200, response.text
     return response.json()
 
