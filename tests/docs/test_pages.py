@@ -162,7 +162,7 @@ def test_an_incomplete_command_would_be_noticed() -> None:
 @each_page
 def test_every_orders_command_exists(page: Path) -> None:
     for code in CODE.findall(prose(page)):
-        if code.startswith("orders ") and page.name != "0013-deviations-from-the-design.md":
+        if re.match(r"orders [a-z]", code) and page.name != "0013-deviations-from-the-design.md":
             assert_known(shlex.split(code)[1:])
 
 

@@ -41,7 +41,7 @@ def cluster(tmp_path: Path) -> Iterator[Postgres]:
 def restore(cluster: Postgres) -> Engine:
     url = settings.current().database_url.get_secret_value()
     dump = subprocess.run([binaries() / "pg_dump", "-d", url], check=True, capture_output=True).stdout
-    command = [binaries() / "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", cluster.url("restored")]
+    command = [str(binaries() / "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-d", cluster.url("restored")]
     subprocess.run(command, input=dump, check=True, capture_output=True)
     return sqlalchemy.create_engine(cluster.url("restored").replace("postgresql:", "postgresql+psycopg:"))
 
@@ -50,7 +50,7 @@ def counted(connection: Connection, exact: bool) -> tuple[dict[str, int], int, i
     _, counts = analytics.status_counts(connection, EVER, exact)
     _, taken = analytics.fulfilment(connection, EVER, exact)
     users = user_revenue.ranking(connection, EVER, None, None, 100).users
-    there = {status: count for status, count in counts.items() if count}
+    there = {str(status): count for status, count in counts.items() if count}
     delivered = sum(sum(day.histogram.values()) for day in taken)
     return there, delivered, len(users), sum(u.revenue_minor for u in users)
 

@@ -16,8 +16,9 @@ PAST = """
             now() - n % 300 * interval '1 day', current_date - n % 300, now()
         FROM generate_series(1, :orders) AS n RETURNING *
     )
-    INSERT INTO order_events (order_id, version, from_status, to_status, actor, amount_minor, currency, user_id, placed_on)
-    SELECT id, version, source, target, 'system', 1000, 'EUR',
+    INSERT INTO order_events (order_id, version, from_status, to_status, actor, amount_minor, currency, user_id,
+        placed_on)
+    SELECT id, moves.version, source, target, 'system', 1000, 'EUR',
         CAST(lpad(to_hex(hashtext(id::text) & 8191), 32, '0') AS uuid), placed_on
     FROM placed, (VALUES (1, NULL, 'pending'), (2, 'pending', 'confirmed'), (3, 'confirmed', 'processing'),
         (4, 'processing', 'shipped'), (5, 'shipped', 'delivered')) AS moves(version, source, target)
