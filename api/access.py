@@ -13,20 +13,22 @@ from fastapi import Depends, FastAPI, Request, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from api import rate_limits
+from api.tokens import Epochs
 from models import errors
 from models.permissions import GRANTED, Permission, Role
 
 SCHEME = "Bearer "
-# The description of the API is for everybody; FastAPI serves it from a route that takes no guard.
-DOCUMENTATION = ("/openapi.json",)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent this request, as their token says."""
+    """Who sent this request, as their token says: in which session, and what could be revoked of it meanwhile."""
 
     id: UUID
     role: Role
+    session_id: UUID
+    epochs: Epochs
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTED[self.role]
@@ -39,14 +41,23 @@ def authenticate(request: Request) -> Caller:
     """The caller, from the one Authorization header.
 
     Raises:
-        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token.
+        errors.InvalidToken: there is none, there are several, or it is not a valid bearer token, or was revoked.
+        errors.Unavailable: this process cannot say whether it was revoked.
+        errors.RateLimited: the caller has sent too many requests.
     """
+    services = request.app.state.services
+    identity = services.tokens.verify(_bearer_token(request))
+    services.lookout.check(identity.epochs)
+    rate_limits.charge_caller(request.scope, identity.user_id)
+    request.state.caller = str(identity.user_id)
+    return Caller(identity.user_id, identity.role, identity.session_id, identity.epochs)
+
+
+def _bearer_token(request: Request) -> str:
     values = request.headers.getlist("authorization")
     if len(values) != 1 or values[0][: len(SCHEME)].lower() != SCHEME.lower():
         raise errors.InvalidToken
-    identity = request.app.state.services.tokens.verify(values[0][len(SCHEME) :].strip())
-    request.state.caller = str(identity.user_id)
-    return Caller(identity.user_id, identity.role)
+    return values[0][len(SCHEME) :].strip()
 
 
 def may(*permissions: Permission) -> Guard:
@@ -63,6 +74,7 @@ def may(*permissions: Permission) -> Guard:
 
 
 async def _public(request: Request) -> None:
+    rate_limits.charge_address(request.scope)
     check_query(request)
 
 
@@ -95,7 +107,7 @@ def _known_parameters(route: APIRoute) -> frozenset[str]:
 
 def unguarded(app: FastAPI) -> list[str]:
     """The routes whose first dependency is no guard. A release with one would serve it, or its errors, to everybody."""
-    contexts = [context for context in iter_route_contexts(app.routes) if context.path not in DOCUMENTATION]
+    contexts = iter_route_contexts(app.routes)
     return [f"{sorted(context.methods or ())} {context.path}" for context in contexts if _guard(context) is None]
 
 
@@ -118,6 +130,9 @@ SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
 SeesOwnSpending = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS))]
+ChangesPassword = Annotated[Caller, Depends(may(Permission.CHANGE_PASSWORD))]
+SeesUsers = Annotated[Caller, Depends(may(Permission.SEE_USERS))]
+ChangesUsers = Annotated[Caller, Depends(may(Permission.CHANGE_USERS))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

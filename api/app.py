@@ -9,8 +9,10 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from api import access, introduction, services
+from api.budgets import Budgets
 from api.edge import Edge
 from api.openapi import Api, operation_id
+from api.rate_limits import RateLimits
 from api.routes import (
     analytics,
     auth,
@@ -22,11 +24,13 @@ from api.routes import (
     ops,
     order_list,
     orders,
+    password,
     place_order,
     products,
     spending,
     streams,
     transitions,
+    user_admin,
     users,
 )
 from runtime import logs, settings
@@ -42,8 +46,10 @@ ROUTERS = (
     transitions.router,
     products.router,
     auth.router,
+    password.router,
     users.router,
     spending.router,
+    user_admin.router,
     analytics.router,
     feed.router,
     ops.router,
@@ -61,7 +67,7 @@ class Application(Api):
 
     def build_middleware_stack(self) -> ASGIApp:
         # FastAPI's routes keep what they opened in the stack of the inner one.
-        return Edge(AsyncExitStackMiddleware(self.router))
+        return Edge(AsyncExitStackMiddleware(self.router), self.state.settings, self.state.budgets)
 
 
 class UnguardedRoute(Exception):
@@ -95,10 +101,14 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         telemetry=NO_TELEMETRY,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (*routers, documentation.router):
+    app.state.settings = configured
+    app.state.budgets = Budgets(configured.answer_timeout)
+    app.state.rate_limits = RateLimits.of(configured)
+    for router in (*routers, documentation.router, documentation.description):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice
         else:

@@ -11,11 +11,14 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
 
+from api.client_address import client_address
 from api.services import Services
 from models import errors
 from models.products import SKU_PATTERN
 
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# A key without quotes, or with one pair of them.
+KEY_PATTERN = r'^(?:[\x20\x21\x23-\x7e]{1,255}|"[\x20\x21\x23-\x7e]{1,255}")$'
 QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 ETAG = re.compile(r'(?:W/)?"v(\d{1,9})"')
 WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?:$|[,;\s])', re.IGNORECASE)
@@ -52,7 +55,11 @@ async def _idempotency_key(
     request: Request,
     _declared: Annotated[
         str | None,
-        Header(alias="Idempotency-Key", description="new for every request, the same for every retry of it"),
+        Header(
+            alias="Idempotency-Key",
+            description="new for every request, the same for every retry of it",
+            json_schema_extra={"pattern": KEY_PATTERN},  # for readers: who breaks it is told 400, and not 422
+        ),
     ] = None,
 ) -> str:
     return read_idempotency_key(request)
@@ -79,6 +86,10 @@ async def _order_id(order_id: Annotated[str, Path(description="the order's `id`"
 
 async def _transition_id(transition_id: Annotated[str, Path(description="the `id` of the transition request")]) -> UUID:
     return parse_id(transition_id)
+
+
+async def _user_id(user_id: Annotated[str, Path(description="the user's `id`")]) -> UUID:
+    return parse_id(user_id)
 
 
 async def _letter_id(letter_id: Annotated[str, Path(description="the dead letter's `id`")]) -> int:
@@ -158,14 +169,21 @@ async def _last_event_id(
     return int(last_event_id) if last_event_id and EVENT_ID.fullmatch(last_event_id) else 0
 
 
+async def _address(request: Request) -> str:
+    return client_address(request.scope)
+
+
 async def _wait(
+    request: Request,
     prefer: Annotated[
         str | None, Header(alias="Prefer", description="`wait=N`: wait up to N seconds, at most 30 (RFC 7240)")
     ] = None,
 ) -> float:
     """How long the caller would like us to wait, in seconds (RFC 7240, section 4.3)."""
     match = WAIT.search(prefer) if prefer else None
-    return float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    seconds = float(min(int(match[1]), WAIT_SECONDS_MAX)) if match else 0.0
+    request.app.state.budgets.extend(seconds)
+    return seconds
 
 
 SkuInPath = Annotated[str, Depends(_sku)]
@@ -173,9 +191,11 @@ OurServices = Annotated[Services, Depends(_services)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OrderId = Annotated[UUID, Depends(_order_id)]
 TransitionId = Annotated[UUID, Depends(_transition_id)]
+UserId = Annotated[UUID, Depends(_user_id)]
 LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
 KnownTags = Annotated[Tags, Depends(_known_tags)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]
+ClientAddress = Annotated[str, Depends(_address)]
 Wait = Annotated[float, Depends(_wait)]

@@ -1,89 +1,115 @@
 """The edge: one pure-ASGI layer around everything, for what every request and every answer has in common.
 
-Request ids, security headers, one access line per request, the body limit, and the answer to every exception.
+Request ids, security headers, CORS, limits of size and of time, one access line per request, and the answer to every
+exception. What it asks of a request is in `api/request_limits.py`, how long an answer may take in `api/budgets.py`; how
+long a request may take to arrive, which only the connection can tell, in `api/http_protocol.py`.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import context, problems
+from api import context, problems, rate_limits, request_limits
+from api.budgets import Budgets
+from api.client_address import client_address
+from api.cors import Cors
+from api.security_headers import SecurityHeaders
 from models import errors
 from runtime import logs
+from runtime.settings import Settings
 
 log = logs.get("api.access")
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
-
-BODY_BYTES_MAX = 64 * 1024
-AUTH_BODY_BYTES_MAX = 4 * 1024
-DIGITS_MAX = 9
-AUTH_PREFIX = "/v1/auth/"
-
-SECURITY_HEADERS: Mapping[bytes, bytes] = {
-    b"x-content-type-options": b"nosniff",
-    b"cache-control": b"no-store",
-    b"referrer-policy": b"no-referrer",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-}
-# The one page for browsers: Swagger UI, all of it from here; its icons are data inside its style sheet.
-DOCUMENTATION = "/docs"
-DOCUMENTATION_HEADERS = {
-    **SECURITY_HEADERS,
-    b"content-security-policy": b"default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
-    b"script-src 'self'; style-src 'self'; img-src 'self' data:",
-}
+# In a request's state: it did not arrive in time.
+LATE = "late"
 
 
 class Edge:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, budgets: Budgets) -> None:
         self._app = app
+        self.budgets = budgets
+        self.security_headers = SecurityHeaders(settings)
+        self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http":  # It is the life of the process.
+            async with self.budgets.watched():
+                await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(self, scope, receive, send)
         try:
-            exchange.refuse_announced_excess()
-            await self._app(scope, exchange.receive, exchange.send)
+            if not await exchange.is_settled():
+                await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.is_given_up():
+                raise
+            await exchange.rescue(errors.TookTooLong())
         except Exception as error:
             await exchange.rescue(error)
         finally:
-            exchange.log()
+            exchange.end()
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+        self._began = time.perf_counter()
+        self._task = edge.budgets.begin()
+        self._edge = edge
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._began = time.perf_counter()
-        self._request_id = context.begin(
-            _first(scope["headers"], b"x-request-id"), _first(scope["headers"], b"traceparent")
-        )
-        self._body_bytes_left = AUTH_BODY_BYTES_MAX if scope["path"].startswith(AUTH_PREFIX) else BODY_BYTES_MAX
+        self._headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self._request_id = context.begin(self._header(b"x-request-id"), self._header(b"traceparent"))
+        self._body_bytes_left = request_limits.body_bytes_max(scope)
+        self._read_ahead: Message | None = None
         self._status: int | None = None
         logs.clear()
         logs.bind(request_id=self._request_id)
 
-    def refuse_announced_excess(self) -> None:
-        """Refuse a body before its first byte, and before asking who sends it (S26). What is not announced is counted.
+    async def is_settled(self) -> bool:
+        """Whether the request was answered here already, because it is one of a browser that asks if it may ask.
 
         Raises:
-            errors.BodyTooLarge
+            errors.InvalidRequest: it is too large, or can be read in two ways.
         """
-        announced = _first(self._scope["headers"], b"content-length")
-        # More digits than the limit has: the parser has made sure that there is nothing else.
-        if announced and (len(announced) > DIGITS_MAX or int(announced) > self._body_bytes_left):
-            raise errors.BodyTooLarge
+        request_limits.check(self._scope, self._scope["headers"], self._headers, self._body_bytes_left)
+        cors = self._edge.cors
+        if cors and cors.is_preflight(self._scope["method"], self._headers):
+            start = {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": cors.permission()}
+            await self.send(start)
+            await self.send({"type": "http.response.body"})
+            return True
+        if b"transfer-encoding" in self._headers:
+            self._read_ahead = await self._whole_body()
+        return False
+
+    async def _whole_body(self) -> Message:
+        """A body whose length was not announced, counted before anybody asks who sends it (S26)."""
+        body, more = bytearray(), True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
 
     async def receive(self) -> Message:
+        if self._read_ahead:
+            message, self._read_ahead = self._read_ahead, None
+            return message
+        self._edge.budgets.suspend(self._task)
         message = await self._receive()
+        if self._status is None:
+            self._edge.budgets.begin_anew(self._task)
+        if self._scope["state"].get(LATE):
+            raise errors.TooSlow
         if message["type"] == "http.request":
             self._body_bytes_left -= len(message.get("body", b""))
             if self._body_bytes_left < 0:
@@ -92,23 +118,35 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._edge.budgets.suspend(self._task)
             self._status = message["status"]
-            common = DOCUMENTATION_HEADERS if self._scope["path"] == DOCUMENTATION else SECURITY_HEADERS
             own = message["headers"]
-            names = {name for name, _ in own}
             own.append((b"x-request-id", self._request_id.encode()))
-            own.extend(header for header in common.items() if header[0] not in names)
+            own.extend(rate_limits.fields(self._scope))
+            self._edge.security_headers.add_to(own, self._scope)
+            if self._edge.cors:
+                self._edge.cors.add_to(own, self._headers)
         await self._send(message)
+
+    def is_given_up(self) -> bool:
+        """Whether it was cancelled because it took longer than it may, and has to be answered (S29)."""
+        is_spent = self._edge.budgets.is_spent(self._task)
+        if is_spent:
+            log.warning("a request was given up", method=self._scope["method"], route=_template(self._scope))
+        return is_spent
 
     async def rescue(self, error: Exception) -> None:
         """Answer what nothing inside answered; when the answer has begun already, the connection has to go."""
         if isinstance(error, ClientDisconnect):  # Nobody is left to be answered.
             return
         if self._status is not None:
+            log.warning("an answer was cut off", route=_template(self._scope), error=type(error).__name__)
             raise error
+        error = rate_limits.instead_of(error, self._scope)
         await problems.answer_to(error, self._scope)(self._scope, self._receive, self.send)
 
-    def log(self) -> None:
+    def end(self) -> None:
+        self._edge.budgets.end(self._task)
         log.info(
             "request",
             method=self._scope["method"],
@@ -116,11 +154,12 @@ class _Exchange:
             status=self._status,
             ms=round((time.perf_counter() - self._began) * 1000, 1),
             caller=self._scope.get("state", {}).get("caller"),
+            client=client_address(self._scope),
         )
 
-
-def _first(headers: RawHeaders, wanted: bytes) -> str | None:
-    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
+    def _header(self, name: bytes) -> str | None:
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 def _template(scope: Scope) -> str:

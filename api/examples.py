@@ -29,6 +29,7 @@ from api.ops_views import (
     WorkersView,
 )
 from api.views import (
+    AccountView,
     BatchItemView,
     BatchView,
     EventView,
@@ -68,6 +69,7 @@ _USER = UserView(
     role=Role.CUSTOMER,
     created_at=demo.at("2026-03-02T09:02:11.087"),
 )
+_ACCOUNT = AccountView(**_USER.model_dump(), disabled_at=None)
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
 _USER_REVENUE = UserRevenueView(user_id=demo.USER_ID, currency="EUR", orders=1, revenue_minor=_DAY.revenue_minor)
@@ -115,9 +117,12 @@ PARAMETERS: Mapping[str, object] = {
     "order_id": str(demo.ORDER_ID),
     "transition_id": str(demo.TRANSITION_ID),
     "letter_id": str(demo.LETTER.id),
+    "user_id": str(demo.USER_ID),
     "kind": demo.LETTER.kind,
     "since": "2026-03-01T00:00:00Z",
     "sku": "BOWL-OAK",
+    "role": Role.CUSTOMER,
+    "email": EMAIL,
     "status": "pending,confirmed",
     "client_reference": demo.REFERENCE,
     "from": "2026-03-01",
@@ -132,6 +137,8 @@ REQUESTS: Mapping[str, object] = {
     "login": {"email": EMAIL, "password": PASSWORD},
     "refresh": {"refresh_token": REFRESH_TOKEN},
     "logout": {"refresh_token": REFRESH_TOKEN},
+    "change_password": {"current_password": PASSWORD, "new_password": "three bowls and no kettle"},
+    "change_user": {"role": Role.STAFF, "disabled": False},
     "put_product": {"name": "Oak bowl", "price_minor": 4200, "currency": "EUR", "on_hand": 250, "active": True},
     "place_order": {"items": _ITEMS, "client_reference": demo.REFERENCE, "metadata": {"gift": "yes"}},
     "place_orders": {
@@ -178,6 +185,8 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ("login", "200"): _TOKENS,
     ("refresh", "200"): _TOKENS,
     ("get_me", "200"): _USER,
+    ("list_users", "200"): PageView[AccountView](data=[_ACCOUNT], has_more=True, next_cursor=CURSOR),
+    ("change_user", "200"): _ACCOUNT.model_copy(update={"role": Role.STAFF}),
     ("get_keys", "200"): {
         "keys": [
             {

@@ -1,10 +1,13 @@
 """The whole list of orders as one stream: NDJSON, or CSV for spreadsheets, with never more than a page in memory.
 
-Every page is a transaction of its own, so that a slow reader holds nothing open. What ends before the list does is cut
-off and not closed: without the last chunk (RFC 9112, section 7.1) a client can tell it from a complete list.
+Every page is a transaction of its own, so that a slow reader holds nothing open; and none goes on for ever. What ends
+before the list does is cut off and not closed: without the last chunk (RFC 9112, section 7.1) a client can tell it from
+a complete list.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from fastapi import Response
@@ -66,25 +69,27 @@ def _quality(parameters: Sequence[str]) -> float:
         return 0.0
 
 
-async def stream(media_type: str, read: Read) -> Response:
-    """The list that `read` gives page by page, each behind the last order of the one before.
+async def stream(media_type: str, read: Read, life: timedelta) -> Response:
+    """The list that `read` gives page by page, each behind the last order of the one before; cut off after `life`.
 
     The first page is read here, before the answer begins: a refusal can still be a refusal.
     """
     first = await read(None)
     spell = sheet if media_type == CSV else lines
     opening = sheets.header(COLUMNS) if media_type == CSV else ""
-    content = _pages(first, read, spell, opening)
+    content = _pages(first, read, spell, opening, time.monotonic() + life.total_seconds())
     return StreamingResponse(content, media_type=sheets.MEDIA_TYPE if media_type == CSV else NDJSON)
 
 
 async def _pages(
-    page: Sequence[Order], read: Read, spell: Callable[[Sequence[Order]], str], opening: str
+    page: Sequence[Order], read: Read, spell: Callable[[Sequence[Order]], str], opening: str, ends_at: float
 ) -> AsyncIterator[str]:
     yield opening + spell(page)
     while len(page) == ORDERS_PER_PAGE:
         if shutdown.has_begun():
             raise errors.Unavailable
+        if time.monotonic() > ends_at:
+            raise errors.TookTooLong
         page = await read(page[-1])
         yield spell(page)
 

@@ -1,12 +1,14 @@
 """What comes in: closed, strict models. A field that is not here cannot be set by a client."""
 
 import hashlib
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from models import money, passwords
 from models.lifecycle import Status
+from models.permissions import Role
 from models.products import SKU_PATTERN
 from models.users import EMAIL_CHARACTERS_MAX
 
@@ -20,6 +22,20 @@ def _currency(code: str) -> str:
     return code
 
 
+def _spelled(pattern: str, expected: str) -> BeforeValidator:
+    """Pydantic would take a number of seconds as well, for a day and for a time."""
+    spelling = re.compile(pattern, re.ASCII)
+
+    def check(given: object) -> object:
+        if isinstance(given, str) and not spelling.fullmatch(given):
+            raise ValueError(f"expected {expected} (ISO 8601)")
+        return given
+
+    return BeforeValidator(check)
+
+
+AS_A_DAY = _spelled(r"\d{4}-\d{2}-\d{2}", "a day such as 2026-03-02")
+AS_A_TIME = _spelled(r"\d{4}-\d{2}-\d{2}[Tt ].{5,40}", "a time such as 2026-03-02T09:00:00Z")
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 ClientReference = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 Sku = Annotated[str, StringConstraints(pattern=SKU_PATTERN)]
@@ -54,6 +70,17 @@ class Login(Form):
 
 class RefreshToken(Form):
     refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class PasswordChange(Form):
+    current_password: GivenPassword
+    new_password: Password
+
+
+class UserChange(Form):
+    # As in TransitionForm: what arrives is the enumeration's JSON string.
+    role: Annotated[Role | None, Field(strict=False)] = None
+    disabled: bool | None = None
 
 
 class ProductForm(Form):

@@ -10,6 +10,10 @@ DESCRIPTION = """\
 **Start here.** `register`, `login`, send the `access_token` as `Authorization: Bearer …`, `place_order` under an
 `Idempotency-Key`, and follow the order with `stream_order` or with `get_order` and `Prefer: wait=30`.
 
+**Sessions.** An access token is good for 15 minutes. When it is refused (401 `invalid_token`), `refresh` brings the
+next pair; each refresh token is spent by that, and if its answer is lost, ask again within 30 seconds. `logout` ends
+the session, `change_password` all others of yours: their access tokens are refused within 5 seconds.
+
 **Bodies** are JSON in UTF-8, read strictly: unknown or repeated members, unknown query parameters, NaN and control
 characters are refused. Money is an integer of minor units beside an ISO 4217 code; instants are RFC 3339 in UTC.
 
@@ -28,7 +32,10 @@ once, and the answer is the first one's, byte for byte, marked `Idempotent-Repla
 TAGS = [
     {"name": "health", "description": "For load balancers and people on call: does it live, and can it serve?"},
     {"name": "auth", "description": "Accounts, logins, and the tokens everything else asks for."},
-    {"name": "users", "description": "The caller's own account, and the keys that verify access tokens."},
+    {
+        "name": "users",
+        "description": "The caller's own account, everybody's for admins, and the keys that verify access tokens.",
+    },
     {"name": "products", "description": "The catalogue: what can be ordered, at which price."},
     {"name": "orders", "description": "Placing orders, and reading how they fare."},
     {"name": "transitions", "description": "Asking for an order to move: cancel, ship, deliver, retry."},

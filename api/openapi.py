@@ -8,21 +8,27 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import getdoc
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api import access, examples, openapi_headers, problems
+from api import access, examples, forms, openapi_headers, problems
 from models import errors
 
 Refusal = type[errors.OrderPipelineError]
+K = TypeVar("K")
 
 EVERYWHERE: Sequence[Refusal] = (
     errors.UnreadableRequest,
     errors.UnknownQueryParameter,
+    errors.TooSlow,
+    errors.TargetTooLong,
+    errors.HeadersTooLarge,
     errors.OrderPipelineError,
+    errors.RateLimited,
     errors.Unavailable,
+    errors.TookTooLong,
 )
 WITH_QUERY: Sequence[Refusal] = (errors.InvalidRequest,)
 WITH_BODY: Sequence[Refusal] = (
@@ -73,6 +79,10 @@ NULL = {"type": "null"}
 GENERIC_PAGE = re.compile(r"PageView[\[_](\w+?)View[\]_]")
 
 
+# What `api/json_bodies.py` reads in a string, for readers of the description.
+READABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+
 def refusals(*kinds: Refusal) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may refuse in these ways."""
     responses: dict[int | str, dict[str, Any]] = {}
@@ -84,10 +94,22 @@ def refusals(*kinds: Refusal) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def _tree(kind: Refusal) -> Iterator[Refusal]:
+def _tree(kind: type[K]) -> Iterator[type[K]]:
     yield kind
     for narrower in kind.__subclasses__():
         yield from _tree(narrower)
+
+
+def _describe_texts(schema: Any) -> None:
+    """Say of every text that no rule of its own restricts which characters it may have."""
+    if isinstance(schema, list):
+        for each in schema:
+            _describe_texts(each)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "string" and not schema.keys() & {"pattern", "enum", "format"}:
+            schema["pattern"] = READABLE
+        for each in schema.values():
+            _describe_texts(each)
 
 
 def operation_id(route: APIRoute) -> str:
@@ -107,6 +129,8 @@ class Api(FastAPI):
 
     def _complete(self, schema: dict[str, Any]) -> dict[str, Any]:
         components = schema["components"]
+        for form in _tree(forms.Form):
+            _describe_texts(components["schemas"].get(form.__name__, {}))
         components["schemas"] |= SCHEMAS
         components["schemas"]["BatchItemView"]["properties"]["problem"]["anyOf"] = [PROBLEM, NULL]
         components["examples"] = {

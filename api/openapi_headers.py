@@ -23,6 +23,14 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "example": "true",
     },
     "Retry-After": {"description": "how many seconds to wait before trying again", "example": "1"},
+    "RateLimit-Policy": {
+        "description": "how much the caller, or without a token its address, may ask for: `q` requests in `w` seconds",
+        "example": '"caller";q=6000;w=60',
+    },
+    "RateLimit": {
+        "description": "how many requests are left at once (`r`), and when all are again (`t`, in seconds)",
+        "example": '"caller";r=5999;t=1',
+    },
     "WWW-Authenticate": {"description": "how to authenticate (RFC 6750)", "example": 'Bearer error="invalid_token"'},
 }
 
@@ -30,9 +38,11 @@ _SPELLED = {name: header | {"schema": {"type": "string"}} for name, header in HE
 ALWAYS_THERE = {
     name: header | {"required": True}
     for name, header in _SPELLED.items()
-    if name not in ("Link", "Idempotent-Replayed", "Vary")
+    if name not in ("Link", "Idempotent-Replayed", "Vary", "RateLimit", "RateLimit-Policy")
 }
 
+# Only what is counted says what is left: that the process lives is answered to anybody.
+EVERY: Mapping[str, bool] = {"X-Request-ID": True, "RateLimit-Policy": False, "RateLimit": False}
 _AGGREGATES = ("orders_per_day", "revenue_by_user", "status_counts", "fulfilment_times", "get_spending")
 # Operation and status → its headers, and whether they are always there. What follows from a rule is in `of`.
 OWN: Mapping[tuple[str, str], Mapping[str, bool]] = {
@@ -49,15 +59,20 @@ STORED = frozenset({"201", "207", "409", "422"})
 
 def of(operation_id: str, status: str, *, is_problem: bool, is_keyed: bool, is_page: bool) -> dict[str, Any]:
     """The `headers` of a response object. Those that the answer never lacks are references into `ALWAYS_THERE`."""
-    found: dict[str, bool] = {"X-Request-ID": True, **OWN.get((operation_id, status), {})}
+    found: dict[str, bool] = {
+        "X-Request-ID": True,
+        "RateLimit-Policy": False,
+        "RateLimit": False,
+        **OWN.get((operation_id, status), {}),
+    }
     if is_page:
         found["Link"] = False
     if is_problem and status == "401":
         found["WWW-Authenticate"] = True
     if is_keyed and status in STORED:
         found["Idempotent-Replayed"] = False
-    if is_problem and (status == "503" or (is_keyed and status == "409")):
-        found["Retry-After"] = status == "503"
+    if is_problem and (status in {"429", "503"} or (is_keyed and status == "409")):
+        found["Retry-After"] = status in {"429", "503"}
     return {
         name: {"$ref": f"#/components/headers/{name}"} if is_always else _SPELLED[name]
         for name, is_always in found.items()

@@ -4,6 +4,7 @@ Nothing that a client sent is ever repeated back: validation errors give the pla
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -40,6 +41,8 @@ DETAILS: Mapping[str, str] = {
     "is_instance_of": LIST_EXPECTED,
     "uuid_parsing": "Input should be a valid UUID",
 }
+# The rest of such a request is not read: nothing can come after it on its connection.
+LAST_WORDS = frozenset({408, 413, 414, 431})
 KEY_MARK = "[key]"  # Pydantic's, behind the name of a member whose name is at fault.
 
 # The most specific class wins; a class that is not listed has the status of its nearest listed ancestor.
@@ -55,9 +58,13 @@ STATUS: Mapping[type[errors.OrderPipelineError], int] = {
     errors.IdempotencyKeyMissing: 400,
     errors.IdempotencyKeyInvalid: 400,
     errors.UnsupportedMediaType: 415,
+    errors.TooSlow: 408,
     errors.BodyTooLarge: 413,
+    errors.TargetTooLong: 414,
+    errors.HeadersTooLarge: 431,
     errors.Conflict: 409,
     errors.StaleVersion: 412,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
     errors.OrderPipelineError: 500,
 }
@@ -90,8 +97,12 @@ def response(error: errors.OrderPipelineError) -> Response:
     answer = Response(document(error, context.request_id()), status, media_type=MEDIA_TYPE)
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if status in LAST_WORDS:
+        answer.headers["Connection"] = "close"
     if isinstance(error, errors.IdempotencyInProgress | errors.Unavailable):
         answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if isinstance(error, errors.RateLimited):
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.seconds)))
     return answer
 
 
@@ -156,9 +167,18 @@ def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it."""
-    known = (each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"]))
-    return {method for each in known for method in each.methods or ()}
+    """Every method of this path (RFC 9110, section 15.5.6). Starlette names those of the first route that knows it.
+
+    `/v1/orders/batch` could also be the path of an order, but none has that id: the path with fewer unknowns is meant.
+    """
+    known = [each for each in iter_route_contexts(scope["app"].routes) if each.path_regex.match(scope["path"])]
+    unknowns = [str(each.path_format).count("{") for each in known]
+    return {
+        method
+        for each, count in zip(known, unknowns, strict=True)
+        if count == min(unknowns)
+        for method in each.methods or ()
+    }
 
 
 def _database_refusal(error: Exception) -> Response:

@@ -2,17 +2,22 @@
 
 from dataclasses import dataclass
 
-from api import acceptor
+from api import acceptor, lookout
 from api.acceptor import Acceptor
+from api.counters import Counters
 from api.database import Database
 from api.hashing import HashingGate
+from api.lookout import Lookout
 from api.reads import Reads
+from api.throttle import Throttle
 from api.tokens import Tokens
+from api.trail import Trail
 from api.views import AnswerRenderer
 from api.watch import Watch
-from models import passwords, signing_keys
+from models import passwords
 from models.acceptance import Terms
 from models.lifecycle import Policy
+from models.sessions import Rules
 from runtime import database
 from runtime.settings import Settings
 
@@ -25,9 +30,13 @@ class Services:
     hurried: Database
     replica: Reads | None
     tokens: Tokens
+    lookout: Lookout
+    sessions: Rules
     hashing: HashingGate
+    throttle: Throttle
     acceptor: Acceptor
     watch: Watch
+    trail: Trail
 
     def reads(self, exact: bool = False) -> Database | Reads:
         """Where to read lists and analytics: from the replica, if there is one. Only the primary knows this moment."""
@@ -39,7 +48,7 @@ async def start(settings: Settings) -> Services:
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
     policy = Policy.of(settings)
-    keys = await api_database.run(signing_keys.load, settings)
+    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
@@ -49,9 +58,13 @@ async def start(settings: Settings) -> Services:
         database=api_database,
         hurried=hurried,
         replica=_replica(settings, api_database),
-        tokens=Tokens(settings, keys),
+        tokens=tokens,
+        lookout=looking,
+        sessions=Rules.of(settings),
         hashing=hashing,
+        throttle=Throttle(settings, Counters(settings)),
         watch=Watch(api_database),
+        trail=Trail(api_database),
         acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
     )
 
@@ -66,8 +79,11 @@ def _replica(settings: Settings, primary: Database) -> Reads | None:
 async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
+    await services.trail.close()
     services.hashing.close()
     if services.replica is not None:
         await services.replica.close()
+    await services.throttle.counters.close()
+    await services.lookout.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from models import errors
+from models import errors, revocations
 from models.identifiers import uuid7
 from models.permissions import Role
 from models.signing_keys import KeyState, SigningKey
@@ -24,41 +25,67 @@ TOKEN_CHARACTERS_MAX = 4096
 LEEWAY_SECONDS = 30
 REMEMBERED_MAX = 100_000
 FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit", "b64"})
-REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role")
+REQUIRED_CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "role", "sid", "epoch")
 KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+# The subjects whose revocation makes a credential void, each with the epoch it is of (`models/revocations.py`).
+Epochs = tuple[tuple[UUID, int], ...]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks for, and until when (Unix seconds)."""
+    """Whom a token speaks for, in which session, and until when (Unix seconds)."""
 
     user_id: UUID
     role: Role
+    session_id: UUID
     expires_at: int
+    epochs: Epochs
+
+
+class NoSigningKey(Exception):
+    """The database has no key that signs; `orders migrate` makes one."""
 
 
 class Tokens:
-    """Issues and verifies access tokens with the keys this process has loaded."""
+    """Issues and verifies access tokens with the keys that are trusted at present."""
 
     def __init__(self, settings: Settings, keys: Sequence[SigningKey]) -> None:
         self._settings = settings
-        self._signer = next(key for key in keys if key.state is KeyState.ACTIVE)
-        self._verifiers = {key.kid: key.public for key in keys}
         self._remembered: OrderedDict[bytes, Identity] = OrderedDict()
+        self._verifiers: Mapping[str, Ed25519PublicKey] = {}
+        self.adopt(keys)
 
-    def issue(self, user: User) -> str:
+    def adopt(self, keys: Sequence[SigningKey]) -> None:
+        """Trust these keys and no others, from now on.
+
+        Raises:
+            NoSigningKey: none of them signs.
+        """
+        signing = [(key.kid, key.private) for key in keys if key.state is KeyState.ACTIVE and key.private is not None]
+        if not signing:
+            raise NoSigningKey(NoSigningKey.__doc__)
+        [(self._kid, self._private)] = signing
+        verifiers = {key.kid: key.public for key in keys}
+        if self._verifiers.keys() - verifiers.keys():  # What such a key signed may have been remembered.
+            self._remembered.clear()
+        self._verifiers = verifiers
+
+    def issue(self, user: User, session_id: UUID) -> str:
         now = int(time.time())
         claims = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user.id),
             "role": user.role,
+            "sid": str(session_id),
             "epoch": user.token_epoch,
             "iat": now,
             "exp": now + int(self._settings.access_token_life.total_seconds()),
             "jti": str(uuid7()),
         }
-        return jwt.encode(claims, self._signer.private, ALGORITHM, headers={"kid": self._signer.kid, "typ": TYPE})
+        return jwt.encode(claims, self._private, ALGORITHM, headers={"kid": self._kid, "typ": TYPE})
 
     def verify(self, token: str) -> Identity:
         """Whom the token speaks for.
@@ -106,12 +133,16 @@ class Tokens:
         Raises:
             ValueError: a claim has the wrong type, or the token lives longer than ours do.
         """
-        issued_at, expires_at, subject = claims["iat"], claims["exp"], claims["sub"]
-        if type(issued_at) is not int or type(expires_at) is not int or type(claims["jti"]) is not str:
+        issued_at, expires_at, epoch = claims["iat"], claims["exp"], claims["epoch"]
+        if any(type(each) is not int for each in (issued_at, expires_at, epoch)):
+            raise ValueError("claim type")
+        if any(type(claims[name]) is not str for name in ("jti", "sid")):
             raise ValueError("claim type")
         if expires_at - issued_at > self._settings.access_token_life.total_seconds():
             raise ValueError("life too long")
-        return Identity(UUID(subject), Role(claims["role"]), expires_at)
+        user_id, session_id = UUID(claims["sub"]), UUID(claims["sid"])
+        epochs = ((user_id, epoch), (session_id, revocations.FIRST_EPOCH))
+        return Identity(user_id, Role(claims["role"]), session_id, expires_at, epochs)
 
 
 def _acceptable_kid(header: Mapping[str, Any]) -> str:

@@ -180,6 +180,10 @@ class UserView(View):
         return cls.model_validate(user)
 
 
+class AccountView(UserView):
+    disabled_at: Annotated[Timestamp | None, Field(description="since when they cannot log in; null: they can")]
+
+
 class TokensView(View):
     access_token: str
     token_type: str = "Bearer"

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from api.dependencies import OurServices
+from api.forms import AS_A_DAY
 from api.services import Services
 from models import errors
 from models.standard_windows import StandardWindow, window_of
@@ -16,8 +17,10 @@ WINDOW_DAYS_DEFAULT = 30
 WINDOW_DAYS_MAX = 366
 EARLIEST, LATEST = date(1970, 1, 1), date(2200, 1, 1)
 
-From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day")]
-To = Annotated[date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included")]
+From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day"), AS_A_DAY]
+To = Annotated[
+    date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included"), AS_A_DAY
+]
 
 
 async def _open_window(first: From = None, last: To = None) -> Window:

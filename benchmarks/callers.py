@@ -19,6 +19,7 @@ import psycopg
 
 from api.tokens import Tokens
 from models import signing_keys
+from models.identifiers import uuid7
 from models.permissions import Role
 from models.users import User
 from ops import ports
@@ -61,7 +62,8 @@ def sign_tokens(settings: Settings, numbers: Iterable[int]) -> list[str]:
     engine.dispose()
     now = datetime.now(UTC)
     return [
-        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, now)) for number in numbers
+        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, now), uuid7())
+        for number in numbers
     ]
 
 

@@ -71,7 +71,7 @@ def _inflict(system: WholeSystem, fault: str, chosen: random.Random) -> bool:
     if fault == FLUSHALL:
         with (
             suppress(redis.RedisError, OSError),
-            redis.Redis.from_url(system.summary["broker"], socket_timeout=1, socket_connect_timeout=1) as broker,
+            redis.Redis.from_url(system.broker_supervisor, socket_timeout=1, socket_connect_timeout=1) as broker,
         ):
             return bool(broker.flushall())
         return False

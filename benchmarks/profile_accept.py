@@ -39,19 +39,30 @@ EVENT_LOOP = "event loop"
 # contextlib, pydantic) belong to whoever called them.
 LAYERS: Sequence[tuple[str, Sequence[str]]] = (
     ("access line", ("/structlog/", "/logging/", "/runtime/logs.py")),
-    ("edge", ("/api/edge.py", "/api/context.py")),
+    (
+        "edge",
+        (
+            "/api/edge.py",
+            "/api/context.py",
+            "/api/request_limits.py",
+            "/api/budgets.py",
+            "/api/security_headers.py",
+            "/api/client_address.py",
+            "/api/cors.py",
+        ),
+    ),
     ("authentication", ("/api/access.py", "/api/tokens.py")),
     ("strict JSON", ("/api/json_bodies.py",)),
     ("validation and fingerprint", ("/api/forms.py",)),
     ("rendering the answer", ("/api/views.py",)),
     ("group commit", ("/api/group_commit.py",)),
+    ("uvicorn", ("/uvicorn/", "/api/http_protocol.py")),
     ("route", ("/api/",)),
     ("acceptance verb", ("/models/", "/runtime/")),
     ("SQLAlchemy", ("/sqlalchemy/",)),
     ("psycopg", ("/psycopg/", "/psycopg_pool/")),
     ("FastAPI", ("/fastapi/",)),
     ("Starlette", ("/starlette/",)),
-    ("uvicorn", ("/uvicorn/",)),
     (EVENT_LOOP, ("/asyncio/", "/uvloop/", "/ops/")),
 )
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from ops import ports
+from ops import ports, secrets_file
+from ops.broker_users import SUPERVISES
 from ops.failures import LocalError
 from ops.local import Numbers
 from runtime.settings import Settings
@@ -29,6 +30,12 @@ class WholeSystem:
     pid: int
     data: Path
     summary: Mapping[str, Any]
+
+    @property
+    def broker_supervisor(self) -> str:
+        """The broker's address for the one user that may empty it: its password is in the secrets of the system."""
+        password = secrets_file.load(self.data / "secrets.json").broker.supervises
+        return f"redis://{SUPERVISES}:{password}@{self.summary['broker'].rpartition('@')[2]}"
 
     def living(self, role: str) -> list[psutil.Process]:
         """The processes of this role as they run now: `api`, `worker`, `worker child`, `relay`, `beat` or `valkey`."""

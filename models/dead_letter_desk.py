@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, update
 
-from models import dead_letters, errors, outbox, transition_requests
+from models import audit_log, dead_letters, errors, outbox, transition_requests
+from models.audit_log import EventName, Requester, SecurityEvent
 from models.dead_letters import Letter, Origin, Resolution
 from models.lifecycle import Actor, Policy, Status
 from models.orders import orders
@@ -26,6 +27,11 @@ class Resolver:
     name: str
     user_id: UUID | None = None
     request_id: str | None = None
+    client_address: str | None = None
+
+    @property
+    def requester(self) -> Requester:
+        return Requester(self.name, self.client_address, self.request_id)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def discard(connection: Connection, letter_id: int, by: Resolver, reason: str) -
 def _resolve(
     connection: Connection, letter_id: int, by: Resolver, how: Resolution, reason: str | None
 ) -> Letter | None:
-    """The letter, if it was us who resolved it."""
+    """The letter, if it was us who resolved it; that is recorded."""
     statement = (
         update(_letters)
         .where(_letters.c.id == letter_id, _letters.c.resolved_at.is_(None))
@@ -121,7 +127,12 @@ def _resolve(
         .returning(_letters)
     )
     row = connection.execute(statement).one_or_none()
-    return None if row is None else Letter.of(row)
+    if row is None:
+        return None
+    name = EventName.LETTER_DISCARDED if how is Resolution.DISCARDED else EventName.LETTER_REPLAYED
+    facts = {"letter": letter_id, "kind": row.kind, "how": how}
+    audit_log.record(connection, SecurityEvent(name, by.requester, facts=facts))
+    return Letter.of(row)
 
 
 def _queue(connection: Connection, letter: Letter, planned: Plan, by: Resolver) -> None:
@@ -137,5 +148,6 @@ def _queue(connection: Connection, letter: Letter, planned: Plan, by: Resolver) 
             reason=letter.resolved_because or f"dead letter {letter.id} was replayed",
             expected_versions=frozenset({planned.version}),
             request_id=by.request_id or letter.request_id,
+            by=by.requester,
         )
         transition_requests.ask(connection, letter.order_id, None, wish)

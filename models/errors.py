@@ -2,17 +2,18 @@
 
     OrderPipelineError
     ├── Unauthenticated          InvalidCredentials · InvalidToken · InvalidRefreshToken
-    ├── Forbidden
+    ├── Forbidden                WrongPassword
     ├── NotFound
     ├── Refused                  understood, but not acceptable as it is
     │   ├── InvalidRequest       UnreadableRequest · MalformedJson · UnknownQueryParameter · InvalidCursor ·
-    │   │                        UnsupportedMediaType · BodyTooLarge
+    │   │                        UnsupportedMediaType · BodyTooLarge · HeadersTooLarge · TargetTooLong · TooSlow
     │   ├── UnacceptableOrder    UnknownProduct · MixedCurrencies
-    │   ├── WeakPassword · ReasonRequired · TrackingNumberRequired
+    │   ├── WeakPassword · PasswordUnchanged · ReasonRequired · TrackingNumberRequired
     │   └── IdempotencyKey…      Missing · Invalid · Reused
     ├── Conflict                 EmailTaken · DuplicateReference · InvalidTransition · StaleVersion ·
-    │                            IdempotencyInProgress · LetterResolved · NothingToReplay
-    └── Unavailable
+    │                            IdempotencyInProgress · LetterResolved · NothingToReplay · OwnAccount · LastAdmin
+    ├── RateLimited
+    └── Unavailable              TookTooLong
 
 The HTTP status of each class stands in `api/problems.py` and nowhere else.
 """
@@ -78,6 +79,12 @@ class Forbidden(OrderPipelineError):
     code = "forbidden"
 
 
+class WrongPassword(Forbidden):
+    """The current password is another one; nothing was changed."""
+
+    code = "wrong_password"
+
+
 class NotFound(OrderPipelineError):
     """There is no such resource."""
 
@@ -132,6 +139,24 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class HeadersTooLarge(InvalidRequest):
+    """The request has more than 64 header fields, or more than 16 KiB of them."""
+
+    code = "headers_too_large"
+
+
+class TargetTooLong(InvalidRequest):
+    """The path and the query together are longer than 4 KiB."""
+
+    code = "target_too_long"
+
+
+class TooSlow(InvalidRequest):
+    """The request did not arrive in time; send it again."""
+
+    code = "request_timeout"
+
+
 class UnacceptableOrder(Refused):
     """The order cannot be accepted."""
 
@@ -154,6 +179,12 @@ class WeakPassword(Refused):
     """The password is shorter than 8 characters, too common, or made of your own data; choose another."""
 
     code = "weak_password"
+
+
+class PasswordUnchanged(Refused):
+    """The new password is the current one; choose another."""
+
+    code = "password_unchanged"
 
 
 class ReasonRequired(Refused):
@@ -262,7 +293,36 @@ class NothingToReplay(Conflict):
     code = "nothing_to_replay"
 
 
+class OwnAccount(Conflict):
+    """Admins cannot disable themselves or give up their own role; another admin can."""
+
+    code = "own_account"
+
+
+class LastAdmin(Conflict):
+    """This is the last admin who can log in; make another one first."""
+
+    code = "last_admin"
+
+
+class RateLimited(OrderPipelineError):
+    """Too many requests; wait as many seconds as Retry-After says."""
+
+    code = "rate_limited"
+
+    def __init__(self, seconds: float = 1.0, *, is_first: bool = False) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.is_first = is_first  # of the refusals while this delay lasts: the one that is worth noting
+
+
 class Unavailable(OrderPipelineError):
     """The service cannot answer right now; retry in a moment."""
 
     code = "unavailable"
+
+
+class TookTooLong(Unavailable):
+    """The answer took too long and was given up; what was asked for may have happened all the same."""
+
+    code = "took_too_long"

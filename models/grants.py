@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from runtime.database import Role
 
 READ = frozenset({"SELECT"})
+WRITE_ONLY = frozenset({"INSERT"})
 ADD = frozenset({"SELECT", "INSERT"})
 WRITE = frozenset({"SELECT", "INSERT", "UPDATE"})
 ALL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
@@ -15,7 +16,9 @@ ALL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
     Role.API: {
         "users": WRITE,
+        "sessions": WRITE,
         "refresh_tokens": WRITE,
+        "revocations": ADD,
         "signing_keys": READ,
         "products": WRITE,
         "idempotency_keys": WRITE,
@@ -35,11 +38,15 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "rollup_state": READ,
         "schedule_state": READ,
         "nodes": READ,
+        "audit_log": WRITE_ONLY,
+        "audit_unsealed": WRITE_ONLY,
         "alembic_version": READ,
     },
     Role.WORKER: {
         "products": frozenset({"SELECT", "UPDATE"}),
+        "sessions": frozenset({"SELECT", "DELETE"}),
         "refresh_tokens": frozenset({"SELECT", "DELETE"}),
+        "revocations": frozenset({"SELECT", "DELETE"}),
         "idempotency_keys": frozenset({"SELECT", "UPDATE", "DELETE"}),
         "orders": frozenset({"SELECT", "UPDATE"}),
         "order_items": READ,
@@ -57,6 +64,9 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "rollup_state": frozenset({"SELECT", "UPDATE"}),
         "schedule_state": ALL,
         "nodes": ALL,
+        "audit_log": ADD,
+        "audit_seals": ADD,
+        "audit_unsealed": frozenset({"SELECT", "INSERT", "DELETE"}),
         "alembic_version": READ,
     },
 }

@@ -7,6 +7,7 @@ broker only rings the bell: whatever it loses, repeats or delays, the row decide
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Identity, Integer, Table, Text, Uuid, bindparam, text
@@ -50,8 +51,8 @@ outbox = Table(
 )
 
 
-@dataclass(frozen=True)
-class Work:
+# Work and Due are tuples: there are tens of thousands a second, and a frozen dataclass takes three times as long.
+class Work(NamedTuple):
     """One row: something to do, for one order or for the timetable."""
 
     id: int
@@ -63,8 +64,7 @@ class Work:
     traceparent: str | None
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(NamedTuple):
     """A row the relay may dispatch."""
 
     id: int

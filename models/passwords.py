@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from functools import cache
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from models import errors
-from runtime.settings import Settings
+from runtime.settings import ARGON2_MEMORY_KIB_MAX, ARGON2_TIME_COST_MAX, Settings
 
 CHARACTERS_MIN = 8
 CHARACTERS_MAX = 256
+# Ours have one lane. More would be more threads at once than the gate around hashing counts.
+PARALLELISM_MAX = 4
 
 COMMON = frozenset(
     "password passw0rd password1 password12 password123 passwort 12345678 123456789 1234567890 87654321 qwertyui "
@@ -45,9 +47,27 @@ def decoy_hash(settings: Settings) -> str:
 
 
 def matches(settings: Settings, password_hash: str | None, password: str) -> bool:
-    """Whether the password is the one that was hashed. Without a hash the answer is no, at the price of a yes."""
+    """Whether the password is the one that was hashed. Without a hash, or with one that is not to be computed, the
+    answer is no, at the price of a yes."""
+    own = password_hash if password_hash is not None and is_acceptable(password_hash) else None
     try:
-        hasher(settings).verify(password_hash or decoy_hash(settings), password)
-    except (VerifyMismatchError, InvalidHashError):
+        hasher(settings).verify(own or decoy_hash(settings), password)
+    except (VerificationError, InvalidHashError):
         return False
-    return password_hash is not None
+    return own is not None
+
+
+def is_acceptable(password_hash: str) -> bool:
+    """Whether a stored hash is argon2id and costs no more than we are ready to spend, as its text says (S2)."""
+    try:
+        cost = extract_parameters(password_hash)
+    except ValueError:  # InvalidHashError is one of them
+        return False
+    is_cheap = cost.memory_cost <= ARGON2_MEMORY_KIB_MAX and cost.time_cost <= ARGON2_TIME_COST_MAX
+    return cost.type is Type.ID and is_cheap and cost.parallelism <= PARALLELISM_MAX
+
+
+def is_outdated(settings: Settings, password_hash: str) -> bool:
+    """Whether a hash was made at a lower price than we ask for now; one that cost more is kept."""
+    cost, wanted = extract_parameters(password_hash), hasher(settings)
+    return cost.memory_cost < wanted.memory_cost or cost.time_cost < wanted.time_cost

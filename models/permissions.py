@@ -13,6 +13,9 @@ class Role(StrEnum):
 
 class Permission(StrEnum):
     SEE_ACCOUNT = "account:read"
+    CHANGE_PASSWORD = "account:change-password"
+    SEE_USERS = "users:read"
+    CHANGE_USERS = "users:write"
     SEE_PRODUCTS = "products:read"
     WRITE_PRODUCTS = "products:write"
     PLACE_ORDERS = "orders:place"
@@ -27,7 +30,7 @@ class Permission(StrEnum):
 
 
 _P = Permission
-_EVERYBODY = {_P.SEE_ACCOUNT, _P.SEE_PRODUCTS}
+_EVERYBODY = {_P.SEE_ACCOUNT, _P.CHANGE_PASSWORD, _P.SEE_PRODUCTS}
 _ORDERING = {_P.PLACE_ORDERS, _P.SEE_OWN_ORDERS, _P.MOVE_OWN_ORDERS}
 _RUNNING = {_P.SEE_ALL_ORDERS, _P.MOVE_ALL_ORDERS, _P.WRITE_PRODUCTS, _P.SEE_ANALYTICS, _P.SEE_PIPELINE}
 _MENDING = {_P.SEE_DEAD_LETTERS, _P.RESOLVE_DEAD_LETTERS}

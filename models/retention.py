@@ -66,6 +66,26 @@ RULES: Mapping[str, Rule] = {
             """
         ),
     ),
+    # Leans on ix_sessions_ends_at. No token of a session lives longer than the session.
+    "sessions": Rule(
+        timedelta(days=30),
+        text(
+            """
+            DELETE FROM sessions WHERE ctid = ANY(ARRAY(
+                SELECT ctid FROM sessions WHERE ends_at <= now() - :kept ORDER BY ends_at LIMIT :limit))
+            """
+        ),
+    ),
+    # Leans on ix_revocations_at. What was revoked a day ago has expired since.
+    "revocations": Rule(
+        timedelta(days=1),
+        text(
+            """
+            DELETE FROM revocations WHERE ctid = ANY(ARRAY(
+                SELECT ctid FROM revocations WHERE at <= now() - :kept ORDER BY at LIMIT :limit))
+            """
+        ),
+    ),
 }
 
 

@@ -1,6 +1,8 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
 from models.aggregates import daily_fulfilment, daily_orders, daily_user_revenue, monthly_user_revenue
+from models.audit_chain import audit_seals
+from models.audit_log import audit_log, audit_unsealed
 from models.dead_letters import dead_letters
 from models.idempotency import idempotency_keys
 from models.lifecycle import legal_moves
@@ -10,14 +12,19 @@ from models.orders import order_events, order_items, orders
 from models.outbox import outbox
 from models.products import products
 from models.refresh_tokens import refresh_tokens
+from models.revocations import revocations
 from models.rollups import rollup_state
 from models.schedule import schedule_state
+from models.sessions import sessions
 from models.signing_keys import signing_keys
 from models.standard_windows import standard_windows, top_users
 from models.transition_requests import transition_requests
 from models.users import users
 
 __all__ = [
+    "audit_log",
+    "audit_seals",
+    "audit_unsealed",
     "daily_fulfilment",
     "daily_orders",
     "daily_user_revenue",
@@ -33,8 +40,10 @@ __all__ = [
     "outbox",
     "products",
     "refresh_tokens",
+    "revocations",
     "rollup_state",
     "schedule_state",
+    "sessions",
     "signing_keys",
     "standard_windows",
     "top_users",

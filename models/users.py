@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,13 @@ users = Table(
     created_at(),
     one_of("role", Role),
     index("uq_users_email", "email", unique=True, serves="login and registration: one account per address"),
+    index("ix_users_role", "role", "id", serves="the list of users, filtered by role"),
+    index(
+        "ix_users_disabled",
+        "id",
+        serves="the list of users, disabled ones only",
+        postgresql_where=text("disabled_at IS NOT NULL"),
+    ),
 )
 
 
@@ -84,6 +92,30 @@ def by_email(connection: Connection, email: str) -> User | None:
         row = connection.execute(select(users).where(users.c.email == normal_email(email))).one_or_none()
         return User.of(row) if row else None
     return None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the list of users is narrowed to; None is no limit."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+    email: str | None = None
+
+
+def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: int) -> Sequence[User]:
+    """Up to `limit` users, the newest first, the first one older than `before`; ids are in the order of time."""
+    query = select(users).order_by(users.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(users.c.id < before)
+    if narrowed.role is not None:
+        query = query.where(users.c.role == narrowed.role)
+    if narrowed.disabled is not None:
+        is_disabled = users.c.disabled_at.is_not(None)
+        query = query.where(is_disabled if narrowed.disabled else ~is_disabled)
+    if narrowed.email is not None:
+        query = query.where(users.c.email == normal_email(narrowed.email))
+    return [User.of(row) for row in connection.execute(query)]
 
 
 def by_id(connection: Connection, user_id: UUID) -> User | None:

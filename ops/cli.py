@@ -2,7 +2,6 @@
 
 import os
 import sys
-from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +10,13 @@ import typer
 from rich.console import Console
 
 from models.errors import OrderPipelineError
-from models.permissions import Role
 from ops import (
+    audit_cli,
     check,
     data_directory,
     dead_letters_cli,
     doctor,
+    keys_cli,
     migrate,
     openapi,
     ports,
@@ -24,7 +24,7 @@ from ops import (
     seed,
     serve,
     up,
-    users,
+    users_cli,
 )
 from ops.data_directory import Data
 from ops.failures import LocalError
@@ -38,10 +38,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-user_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
-app.add_typer(user_app, name="user")
+app.add_typer(users_cli.app, name="user")
+app.add_typer(keys_cli.app, name="keys")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
 app.add_typer(rollups_cli.app, name="rollups")
+app.add_typer(audit_cli.app, name="audit")
 
 
 @app.command("up")
@@ -93,18 +94,6 @@ def seed_command() -> None:
     typer.echo(f"{seed.run(settings.current(), [])} products and users written")
 
 
-@user_app.command("create")
-def create_user(
-    email: Annotated[str, typer.Option(help="What the user logs in with.")],
-    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.CUSTOMER,
-    name: Annotated[str, typer.Option(help="How the user is called.")] = "",
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
-) -> None:
-    """Create a user, for example the first admin. The password is asked for and never an argument."""
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _asked_twice()
-    typer.echo(users.create(settings.current(), email, password, role, name or None))
-
-
 @app.command(
     "bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
@@ -151,13 +140,6 @@ def openapi_command(
         output.write_text(openapi.text(), encoding="utf-8")
     else:
         typer.echo(openapi.text(), nl=False)
-
-
-def _asked_twice() -> str:
-    password = getpass("Password: ")
-    if getpass("Again: ") != password:
-        raise LocalError("the two passwords differ; nothing was changed.")
-    return password
 
 
 def main() -> None:

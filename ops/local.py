@@ -86,7 +86,7 @@ def profile(data: Path, api_port: int, numbers: Numbers, given: Mapping[str, str
         )
     secrets = secrets_file.load(data / "secrets.json")
     postgres = None if given.get("DATABASE_URL") else Postgres(data / "postgres")
-    valkey = None if given.get("BROKER_URL") else Valkey(data / "valkey", ports.free())
+    valkey = None if given.get("BROKER_URL") else Valkey(data / "valkey", ports.free(), secrets.broker)
     settled = Profile(data, secrets, api_port, numbers, ports.next_free(FLOWER_PORT), postgres, valkey, {})
     return replace(settled, environment=_environment(settled, given))
 

@@ -14,6 +14,7 @@ LOOPBACK = "127.0.0.1"
 # server on a port inside that range ends up, sooner or later, connected to itself and holds the port for ever.
 QUIET_PORTS = range(20_000, 30_000)
 ATTEMPTS = 100
+NOT_SENT_BYTES_MAX = 128 * 1024
 
 
 class PortTaken(LocalError):
@@ -67,6 +68,9 @@ def share(port: int, host: str = LOOPBACK) -> socket.socket:
     # Connections inherit this, and only then do they not count as holders when they linger after we have stopped. It is
     # set after binding, and never on the reservation, because sockets that bind with it do not see each other.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # What a client does not read waits in our process, where it is seen, and not as megabytes in the kernel.
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES_MAX)
     return listener
 
 

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ops.broker_users import BrokerPasswords
 from ops.failures import LocalError
 
 ROLES = ("admin", "staff", "analyst", "customer")
@@ -13,15 +14,20 @@ ROLES = ("admin", "staff", "analyst", "customer")
 
 @dataclass(frozen=True)
 class Secrets:
-    """`passwords` holds one password per role of the demo users."""
+    """`passwords` holds one password per role of the demo users, `broker_passwords` one per user of the broker."""
 
     secret_key: str
     flower_password: str
     passwords: dict[str, str]
+    broker_passwords: dict[str, str]
+
+    @property
+    def broker(self) -> BrokerPasswords:
+        return BrokerPasswords(**self.broker_passwords)
 
 
 def load(path: Path) -> Secrets:
-    """Read the file, making it first if it is not there.
+    """Read the file, making it first if it is not there. A secret that an older one lacks is added to it.
 
     Raises:
         LocalError: the file is there and is not ours.
@@ -29,7 +35,11 @@ def load(path: Path) -> Secrets:
     if not path.exists():
         _write(path, _generated())
     try:
-        return Secrets(**json.loads(path.read_text()))
+        found = json.loads(path.read_text())
+        complete = Secrets(**{**asdict(_generated()), **found})
+        if found.keys() != asdict(complete).keys():
+            _write(path, complete)
+        return complete
     except (ValueError, TypeError) as error:
         raise LocalError(f"{path} is damaged. Remove it to have new secrets and passwords generated.") from error
 
@@ -40,7 +50,7 @@ def email(role: str) -> str:
 
 def _generated() -> Secrets:
     passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
-    return Secrets(secrets.token_hex(32), secrets.token_urlsafe(16), passwords)
+    return Secrets(secrets.token_hex(32), secrets.token_urlsafe(16), passwords, asdict(BrokerPasswords()))
 
 
 def _write(path: Path, content: Secrets) -> None:

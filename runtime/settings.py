@@ -4,18 +4,41 @@ Every setting has the name of its environment variable in lower case. The defaul
 refuses unsafe values; `orders up` chooses `local` for the processes it starts.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from runtime import production, secret_files
+from runtime.rates import Rate
 
 SECRET_BYTES_MIN = 32
-EXAMPLE_SECRETS = ("change", "example", "secret", "password", "default", "your-")
+ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+OFF = ("", "0", "false", "no", "off")
+# What a password hash may cost at most: nobody is to be able to log in at the price of a machine.
+ARGON2_MEMORY_KIB_MAX = 128 * 1024
+ARGON2_TIME_COST_MAX = 10
+
+
+# On one's own machine everything comes from one address.
+LOCAL_RATES: Mapping[str, str] = {
+    "login_tries": "20/hour",
+    "login_tries_per_account": "1000/hour",
+    "logins_per_address": "6000/minute",
+    "registrations_per_address": "6000/minute",
+    "refreshes_per_address": "6000/minute",
+    "logins": "12000/minute",
+    "requests_per_caller": "600000/minute",
+    "requests_per_address": "600000/minute",
+}
 
 
 class Environment(StrEnum):
@@ -57,7 +80,41 @@ def _as_duration(value: object) -> object:
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
 
 
+def _split(listed: object) -> object:
+    """`a, b` is a list of two."""
+    if not isinstance(listed, str):
+        return listed
+    return tuple(each.strip() for each in listed.split(",") if each.strip())
+
+
+def _is_on(value: object) -> bool:
+    """Whatever is not plainly off is on: nobody may turn something on by a spelling we do not know."""
+    return str(value).strip().lower() not in OFF
+
+
+def _as_networks(listed: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        networks = tuple(ip_network(each) for each in listed)
+    except ValueError:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8, separated by commas") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a network of every address would believe everybody")
+    return networks
+
+
+def _as_origins(listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers spell them (RFC 6454, section 6.2): compared letter by letter."""
+    if any(not ORIGIN.fullmatch(each) for each in listed):
+        raise ValueError("expected exact origins such as https://shop.example, separated by commas; there is no *")
+    return listed
+
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+Origins = tuple[str, ...]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
+# What bounds others has a bound itself.
+Timeout = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(minutes=5))]
+Life = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(days=1))]
 
 
 def sqlalchemy_url(url: SecretStr) -> str:
@@ -76,6 +133,12 @@ class Settings(BaseSettings):
     database_read_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")] | None = None
     broker_url: Annotated[SecretStr, _has_scheme("redis", "rediss")]
     secret_key: SecretStr
+    database_url_file: Path | None = None
+    database_read_url_file: Path | None = None
+    broker_url_file: Path | None = None
+    secret_key_file: Path | None = None
+    private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    debug: Annotated[bool, BeforeValidator(_is_on)] = False
 
     confirmation: Confirmation = Confirmation.AUTOMATIC
     pending_ttl: Duration = timedelta(hours=24)
@@ -100,20 +163,65 @@ class Settings(BaseSettings):
         minutes=15
     )
     refresh_token_life: Duration = timedelta(days=30)
-    argon2_memory_kib: Annotated[int, Field(ge=19456)] = 19456
-    argon2_time_cost: Annotated[int, Field(ge=2)] = 2
+    session_life: Duration = timedelta(days=90)
+    argon2_memory_kib: Annotated[int, Field(ge=19456, le=ARGON2_MEMORY_KIB_MAX)] = 19456
+    argon2_time_cost: Annotated[int, Field(ge=2, le=ARGON2_TIME_COST_MAX)] = 2
+
+    trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_as_networks), BeforeValidator(_split)] = ()
+    cors_origins: Annotated[Origins, NoDecode, AfterValidator(_as_origins), BeforeValidator(_split)] = ()
+    hsts: bool = False
+
+    headers_timeout: Timeout = timedelta(seconds=10)
+    request_timeout: Timeout = timedelta(seconds=30)
+    answer_timeout: Timeout = timedelta(seconds=10)
+    stall_timeout: Timeout = timedelta(seconds=30)
+    stream_life: Life = timedelta(minutes=15)
+    export_life: Life = timedelta(hours=1)
+
+    login_tries: Rate = "10/hour"
+    login_tries_per_account: Rate = "100/hour"
+    logins_per_address: Rate = "30/minute"
+    registrations_per_address: Rate = "20/hour"
+    refreshes_per_address: Rate = "300/minute"
+    logins: Rate = "1200/minute"
+    requests_per_caller: Rate = "6000/minute"
+    requests_per_address: Rate = "1200/minute"
 
     lease: Duration = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1)] = 8
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return secret_files.read_all(given, strictly=given.get("environment") != Environment.LOCAL)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _generous_at_home(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**LOCAL_RATES, **given} if given.get("environment") == Environment.LOCAL else given
+
     @model_validator(mode="after")
     def _safe(self) -> Self:
         secret = self.secret_key.get_secret_value()
+        complaints = []
         if len(secret.encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
-        if self.environment is Environment.PRODUCTION and secret.lower().startswith(EXAMPLE_SECRETS):
-            raise ValueError("SECRET_KEY is an example; generate one with: openssl rand -hex 32")
+            complaints.append(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
+        if self.environment is Environment.PRODUCTION:
+            complaints += production.complaints(
+                secret,
+                {name: url.get_secret_value() for name, url in self._databases.items() if url is not None},
+                self.broker_url.get_secret_value(),
+                self.private_hosts,
+                self.log_level,
+                debug=self.debug,
+            )
+        if complaints:
+            raise ValueError("\n".join(complaints))
         return self
+
+    @property
+    def _databases(self) -> dict[str, SecretStr | None]:
+        return {"DATABASE_URL": self.database_url, "DATABASE_READ_URL": self.database_read_url}
 
     @property
     def sqlalchemy_url(self) -> str:

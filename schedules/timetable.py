@@ -19,9 +19,12 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry("say who holds the fold back", kind="rollups.report-held-back", every=minutes(1)),
     Entry("expire orders nobody confirmed in time", kind="orders.expire", every=seconds(30)),
     Entry("ask again for work that was lost", kind="upkeep.redispatch", every=minutes(1)),
+    Entry("chain new security events, so that changes show", kind="upkeep.seal-audit-log", every=seconds(10)),
     Entry("say which orders have overstayed their status", kind="upkeep.report-stuck", every=minutes(1)),
     Entry("forget idempotency keys that have expired", kind="upkeep.prune-idempotency-keys", every=minutes(10)),
     Entry("forget transition requests long settled", kind="upkeep.prune-transition-requests", every=day(at="03:15")),
     Entry("forget dead letters long resolved", kind="upkeep.prune-dead-letters", every=day(at="03:30")),
     Entry("forget refresh tokens long expired", kind="upkeep.prune-refresh-tokens", every=day(at="03:45")),
+    Entry("forget sessions long over", kind="upkeep.prune-sessions", every=day(at="04:00")),
+    Entry("forget revocations every process has heard of", kind="upkeep.prune-revocations", every=minutes(60)),
 )

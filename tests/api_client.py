@@ -11,6 +11,7 @@ from api_server import Server
 from sqlalchemy import event
 from world import World
 
+from models.identifiers import uuid7
 from models.permissions import Role
 from models.users import User
 
@@ -57,7 +58,7 @@ class Shop:
         world.product("BOWL")
 
     def client(self, user: User | None = None) -> Client:
-        token = self.services.tokens.issue(user) if user else None
+        token = self.services.tokens.issue(user, uuid7()) if user else None
         made = Client(self.url, user, token)
         self._clients.append(made)
         return made

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.services import Services
@@ -34,7 +33,7 @@ class Server:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[Server]:
     listener = ports.reserve(ports.free())
-    running = uvicorn.Server(serve.configuration(lambda: app))
+    running = serve.Server(serve.configuration(lambda: app))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not running.started and thread.is_alive():

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from pipeline_nodes import Pipeline, pipeline
-from world import World, empty_database
+from world import World, empty_database, forget_counts
 
 from ops import engines, migrate, ports
 from runtime import logs, settings
@@ -22,6 +22,7 @@ pytest_plugins = ("api_fixtures",)
 
 TEMPLATE = "template_orders"
 TEMPLATE_URL = "ORDERS_TEST_TEMPLATE_URL"
+BROKER_DATABASES = 16
 
 _engines = ExitStack()
 
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         _start_engines()
     _clone_template(f"orders_{worker or 'main'}")
+    _choose_broker_database(worker)
     logs.configure("tests", "CRITICAL", LogFormat.JSON)
 
 
@@ -66,10 +68,17 @@ def _clone_template(name: str) -> None:
     os.environ["DATABASE_URL"] = url.replace(TEMPLATE, name)
 
 
+def _choose_broker_database(worker: str | None) -> None:
+    """One of its sixteen for each process of the run: what one counts there is not the others' business."""
+    number = int(worker.removeprefix("gw")) + 1 if worker else 0
+    os.environ["BROKER_URL"] = f"{os.environ['BROKER_URL'].rpartition('/')[0]}/{number % BROKER_DATABASES}"
+
+
 @pytest.fixture
 def clean_database() -> None:
     """Begin with no rows but those the schema brings."""
     empty_database()
+    forget_counts()
 
 
 @pytest.fixture

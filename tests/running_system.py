@@ -63,7 +63,8 @@ class RunningSystem:
         Raises:
             LookupError: it does not run at this moment.
         """
-        address = urlsplit(self.summary["broker"]).netloc  # it is part of the name that the server gives its process
+        # It is part of the name that the server gives its process.
+        address = urlsplit(self.summary["broker"]).netloc.rpartition("@")[2]
         for process in psutil.process_iter(["name", "cmdline"]):
             if process.info["name"] == "valkey-server" and address in " ".join(process.info["cmdline"] or ()):
                 return process.pid

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import redis
 from sqlalchemy import text
 
 from api.views import AnswerRenderer
@@ -36,19 +37,31 @@ NO_PASSWORD = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWR
 
 # What a test leaves behind and the next one must not find. The rest is part of the schema, or cannot be told apart.
 KEPT_TABLES = {"legal_moves", "signing_keys", "rollup_state"}
+APPEND_ONLY_TABLES = ("audit_log", "audit_seals")
 
 
 def empty_database() -> None:
     """Leave no rows but those the schema brings."""
     with database.transaction(DatabaseRole.OWNER) as connection:
         names = ", ".join(table.name for table in tables.metadata.sorted_tables if table.name not in KEPT_TABLES)
+        for table in APPEND_ONLY_TABLES:
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER append_only"))
         connection.execute(text(f"TRUNCATE {names}"))
+        for table in APPEND_ONLY_TABLES:
+            connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER append_only"))
         connection.execute(
             text(
                 "UPDATE rollup_state SET upto = pg_current_xact_id(), sealed_upto = pg_current_xact_id(),"
                 " as_of = now(), cluster = (SELECT system_identifier FROM pg_control_system()), drift = 0"
             )
         )
+
+
+def forget_counts() -> None:
+    """Leave nothing of what the API has counted in the broker: who logged in from where, and how often."""
+    with redis.Redis.from_url(settings.current().broker_url.get_secret_value()) as broker:
+        for key in broker.scan_iter("limits:*"):
+            broker.delete(key)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from models import outbox, redispatch, retention, stuck
+from models import audit_chain, outbox, redispatch, retention, stuck
 from models.lifecycle import Policy
 from models.outbox import Work
 from runtime import logs, settings
@@ -68,6 +68,27 @@ def prune_dead_letters(connection: Connection, due: Sequence[Work]) -> None:
 def prune_refresh_tokens(connection: Connection, due: Sequence[Work]) -> None:
     """Forget refresh tokens that expired long ago."""
     _forget("refresh_tokens", connection, due)
+
+
+@task("upkeep.seal-audit-log")
+def seal_audit_log(connection: Connection, due: Sequence[Work]) -> None:
+    """Add new security events to the chain. The head goes to the logs: kept elsewhere, it shows a chain cut short."""
+    sealed, head = audit_chain.seal(connection, settings.current())
+    if sealed:
+        log.info("audit log sealed", events=sealed, head=str(head))
+    _again_if(sealed == audit_chain.EVENTS_PER_BITE, connection, due)
+
+
+@task("upkeep.prune-sessions")
+def prune_sessions(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget sessions that were over long ago."""
+    _forget("sessions", connection, due)
+
+
+@task("upkeep.prune-revocations")
+def prune_revocations(connection: Connection, due: Sequence[Work]) -> None:
+    """Forget revocations of credentials that have expired since."""
+    _forget("revocations", connection, due)
 
 
 def _forget(table: str, connection: Connection, due: Sequence[Work]) -> None:

@@ -1,24 +1,35 @@
 """Registration, login, and what keeps a login alive."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 from fastapi import APIRouter, Response
+from sqlalchemy import Connection
 
 from api.access import Public
-from api.dependencies import OurServices
+from api.dependencies import ClientAddress, OurServices
 from api.forms import Login, RefreshToken, Registration
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.services import Services
+from api.throttle import Attempt
+from api.trail import By
 from api.views import TokensView, UserView
-from models import errors, passwords, refresh_tokens, users
+from models import accounts, audit_log, errors, passwords, refresh_tokens, users
+from models.audit_log import EventName, Requester, SecurityEvent
 from models.permissions import Role
+from models.refresh_tokens import Grant, Reused
+from models.sessions import Rules
 from models.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
 
 
 @router.post("/register", status_code=201, responses=refusals(errors.EmailTaken, errors.WeakPassword))
-async def register(form: Registration, services: OurServices) -> UserView:
+async def register(form: Registration, services: OurServices, address: ClientAddress) -> UserView:
     """Open a customer account."""
+    services.hashing.expect_room()
+    await services.throttle.registration(address)
     email = users.normal_email(form.email)
     passwords.check_strength(form.password, personal=(email, form.name or ""))
     password_hash = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(form.password))
@@ -26,36 +37,121 @@ async def register(form: Registration, services: OurServices) -> UserView:
 
 
 @router.post("/login", responses=refusals(errors.InvalidCredentials))
-async def login(form: Login, services: OurServices) -> TokensView:
+async def login(form: Login, services: OurServices, by: By, address: ClientAddress) -> TokensView:
     """Exchange an e-mail address and a password for an access token and a refresh token."""
-    user = await services.database.run(users.by_email, form.email)
-    password_hash = user.password_hash if user else None
-    # An unknown or disabled user costs what a known one costs: nobody learns from the clock who has an account.
-    is_match = await services.hashing.run(lambda: passwords.matches(services.settings, password_hash, form.password))
-    if user is None or user.disabled_at is not None or not is_match:
-        raise errors.InvalidCredentials
-    life = services.settings.refresh_token_life
-    return _tokens(services, user, await services.database.run(refresh_tokens.issue, user.id, life))
+    user = await _verified(services, form, by, address)
+    event = SecurityEvent(EventName.LOGIN_SUCCEEDED, by, user.id)
+    return _tokens(services, await services.database.run(_begin_session, user, services.sessions, event))
 
 
 @router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))
-async def refresh(form: RefreshToken, services: OurServices) -> TokensView:
-    """Spend a refresh token; the answer holds the one that takes its place."""
-    life = services.settings.refresh_token_life
-    user, successor = await services.database.run(refresh_tokens.exchange, form.refresh_token, life)
-    return _tokens(services, user, successor)
+async def refresh(form: RefreshToken, services: OurServices, by: By, address: ClientAddress) -> TokensView:
+    """Spend a refresh token; the answer holds the one that takes its place.
+
+    If the answer is lost, ask again within 30 s: you get the same successor, unless it was used meanwhile. Whoever
+    shows a spent token later ends the session.
+    """
+    await services.throttle.refresh(address)
+    grant = await services.database.run(_exchange, form.refresh_token, services.sessions, by)
+    if grant is None:
+        raise errors.InvalidRefreshToken
+    return _tokens(services, grant)
 
 
 @router.post("/logout", status_code=204)
-async def logout(form: RefreshToken, services: OurServices) -> Response:
-    """End the session that this refresh token belongs to."""
-    await services.database.run(refresh_tokens.revoke, form.refresh_token)
+async def logout(form: RefreshToken, services: OurServices, by: By, address: ClientAddress) -> Response:
+    """End the session that this refresh token belongs to. Its access tokens are void within 5 s."""
+    await services.throttle.refresh(address)
+    await services.database.run(_end_session, form.refresh_token, SecurityEvent(EventName.LOGGED_OUT, by))
     return Response(status_code=204)
 
 
-def _tokens(services: Services, user: User, refresh_token: str) -> TokensView:
+async def _verified(services: Services, form: Login, by: Requester, address: str) -> User:
+    """The user whose password this is. An unknown or disabled one costs what a known one costs: nobody learns from the
+    clock who has an account.
+
+    Raises:
+        errors.InvalidCredentials: for every reason alike.
+        errors.RateLimited: there were too many attempts; this one was not looked at.
+    """
+    services.hashing.expect_room()
+    attempt = await _attempt(services, form.email, by, address)
+    user = await services.database.run(users.by_email, form.email)
+    password_hash = user.password_hash if user else None
+    try:
+        is_match = await services.hashing.run(
+            lambda: passwords.matches(services.settings, password_hash, form.password)
+        )
+    except errors.Unavailable:
+        await services.throttle.not_verified(attempt)
+        raise
+    if user is None or user.disabled_at is not None or not is_match:
+        services.trail.refused(_failed_login(user, by, is_match=is_match))
+        raise errors.InvalidCredentials
+    await services.throttle.succeeded(attempt)
+    return await _rehashed(services, user, form.password)
+
+
+async def _attempt(services: Services, email: str, by: Requester, address: str) -> Attempt:
+    """The attempt, counted before anything is verified (S5)."""
+    try:
+        return await services.throttle.login(email, address)
+    except errors.RateLimited as refusal:
+        if refusal.is_first:
+            services.trail.refused(SecurityEvent(EventName.LOGIN_THROTTLED, by))
+        raise
+
+
+def _failed_login(user: User | None, by: Requester, *, is_match: bool) -> SecurityEvent:
+    """The address is not kept, known or not (S39); what was wrong is for us, and not for who was refused (S7)."""
+    if user is None:
+        return SecurityEvent(EventName.LOGIN_FAILED, by, facts={"because": "unknown_account"})
+    because = "disabled" if is_match else "wrong_password"
+    return SecurityEvent(EventName.LOGIN_FAILED, by, user.id, {"because": because})
+
+
+def _begin_session(connection: Connection, user: User, rules: Rules, event: SecurityEvent) -> Grant | None:
+    grant = refresh_tokens.begin(connection, user, rules)
+    if grant is not None:
+        audit_log.record(connection, event)
+    return grant
+
+
+def _exchange(connection: Connection, token: str, rules: Rules, by: Requester) -> Grant | None:
+    """Spend a token; that a spent one was shown, and its session ended, is recorded (S17)."""
+    outcome = refresh_tokens.exchange(connection, token, rules)
+    if isinstance(outcome, Reused):
+        audit_log.record(connection, SecurityEvent(EventName.REFRESH_REUSED, by, outcome.user_id))
+        return None
+    return outcome
+
+
+def _end_session(connection: Connection, token: str, event: SecurityEvent) -> None:
+    """End a session; nothing is recorded where there was none to end."""
+    user_id = refresh_tokens.end_session(connection, token)
+    if user_id is not None:
+        audit_log.record(connection, replace(event, user_id=user_id))
+
+
+async def _rehashed(services: Services, user: User, password: str) -> User:
+    """The user, with a hash that costs what hashes cost now. Where there is no room to make one, next time will do."""
+    if passwords.is_outdated(services.settings, user.password_hash):
+        with suppress(errors.Unavailable):
+            dearer = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(password))
+            return await services.database.run(accounts.rehash, user, dearer)
+    return user
+
+
+def _tokens(services: Services, grant: Grant | None) -> TokensView:
+    """What keeps somebody logged in.
+
+    Raises:
+        errors.InvalidCredentials: there is no grant, because something changed while the password was being verified.
+    """
+    if grant is None:
+        raise errors.InvalidCredentials
     return TokensView(
-        access_token=services.tokens.issue(user),
+        access_token=services.tokens.issue(grant.user, grant.session_id),
         expires_in=int(services.settings.access_token_life.total_seconds()),
-        refresh_token=refresh_token,
+        refresh_token=grant.token,
     )

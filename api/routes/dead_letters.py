@@ -7,16 +7,18 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import context, paging
+from api import paging
 from api.access import Caller, ResolvesDeadLetters, SeesDeadLetters
 from api.dependencies import LetterId, OurServices
-from api.forms import DiscardForm, ReplayForm, TaskName
+from api.forms import AS_A_TIME, DiscardForm, ReplayForm, TaskName
 from api.json_bodies import JsonRoute
 from api.letter_views import PATH, DeadLetterDetailView, DeadLetterView
 from api.openapi import refusals
 from api.paging import Cursor, Limit
+from api.trail import By
 from api.views import PageView
 from models import dead_letter_desk, dead_letters, errors
+from models.audit_log import Requester
 from models.dead_letter_desk import Resolver
 from models.dead_letters import Filter, State
 from runtime import logs
@@ -28,7 +30,7 @@ router = APIRouter(prefix=PATH, tags=["ops"], route_class=JsonRoute)
 UNEXPLAINED = ReplayForm()
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Moment = Annotated[
-    AwareDatetime | None, Query(description="given up at this time or later"), Field(ge=EARLIEST, le=LATEST)
+    AwareDatetime | None, Query(description="given up at this time or later"), Field(ge=EARLIEST, le=LATEST), AS_A_TIME
 ]
 
 
@@ -75,14 +77,14 @@ async def get_dead_letter(caller: SeesDeadLetters, letter_id: LetterId, services
     ),
 )
 async def replay_dead_letter(
-    caller: ResolvesDeadLetters, letter_id: LetterId, services: OurServices, form: ReplayForm = UNEXPLAINED
+    caller: ResolvesDeadLetters, letter_id: LetterId, services: OurServices, by: By, form: ReplayForm = UNEXPLAINED
 ) -> DeadLetterDetailView:
     """Have the work done after all. `resolved_how` says what that came to; asking again answers the same.
 
     A failed order is asked back to pending, for `reason`. A transition that somebody asked for stays refused.
     """
     letter = await services.database.run(
-        dead_letter_desk.replay, letter_id, _resolver(caller), services.policy, form.reason
+        dead_letter_desk.replay, letter_id, _resolver(caller, by), services.policy, form.reason
     )
     log.info("dead letter replayed", letter=letter.id, how=letter.resolved_how, caller=str(caller.id))
     return DeadLetterDetailView.of(letter)
@@ -90,13 +92,13 @@ async def replay_dead_letter(
 
 @router.post("/{letter_id}/discard", responses=refusals(errors.NotFound, errors.LetterResolved))
 async def discard_dead_letter(
-    caller: ResolvesDeadLetters, letter_id: LetterId, services: OurServices, form: DiscardForm
+    caller: ResolvesDeadLetters, letter_id: LetterId, services: OurServices, by: By, form: DiscardForm
 ) -> DeadLetterDetailView:
     """Put a letter away, for a reason. Its work will not be done; a failed order stays failed."""
-    letter = await services.database.run(dead_letter_desk.discard, letter_id, _resolver(caller), form.reason)
+    letter = await services.database.run(dead_letter_desk.discard, letter_id, _resolver(caller, by), form.reason)
     log.info("dead letter discarded", letter=letter.id, caller=str(caller.id))
     return DeadLetterDetailView.of(letter)
 
 
-def _resolver(caller: Caller) -> Resolver:
-    return Resolver(str(caller.id), caller.id, context.request_id())
+def _resolver(caller: Caller, by: Requester) -> Resolver:
+    return Resolver(str(caller.id), caller.id, by.request_id, by.client_address)

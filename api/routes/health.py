@@ -77,6 +77,8 @@ async def _database(services: Services) -> tuple[Check, Check]:
             revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
     except (SQLAlchemyError, TimeoutError, OSError):
         return Check.FAILED, Check.FAILED
+    if services.lookout.is_blind:  # Whatever else could be asked, this process answers no caller.
+        return Check.FAILED, Check.FAILED
     # A revision this code does not know is a newer one: during an upgrade the old processes go on serving.
     is_behind = revision != migrations.head() and revision in migrations.revisions()
     return Check.OK, Check.BEHIND if is_behind else Check.OK

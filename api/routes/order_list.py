@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from api import exports, paging
 from api.access import Sees
 from api.dependencies import OurServices
-from api.forms import ClientReference, Sku
+from api.forms import AS_A_TIME, ClientReference, Sku
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
@@ -25,13 +25,17 @@ from models.orders import Order
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-Moment = Annotated[AwareDatetime | None, Query(), Field(ge=EARLIEST, le=LATEST)]
+Moment = Annotated[AwareDatetime | None, Query(), Field(ge=EARLIEST, le=LATEST), AS_A_TIME]
+STATUSES_PATTERN = "^(?:{0})(?:,(?:{0}))*$".format("|".join(Status))
 Sort = Literal["-placed_at", "placed_at"]
 
 
 async def _filter(
     caller: Sees,
-    status: Annotated[str | None, Query(description="one or more statuses, separated by commas")] = None,
+    status: Annotated[
+        str | None,
+        Query(description="one or more statuses, separated by commas", json_schema_extra={"pattern": STATUSES_PATTERN}),
+    ] = None,
     placed_at_min: Moment = None,
     placed_at_max: Moment = None,
     client_reference: Annotated[ClientReference | None, Query()] = None,
@@ -79,6 +83,7 @@ async def list_orders(
     newest_first = sort == "-placed_at"
 
     async def read(last: Order | None) -> Sequence[Order]:
+        services.lookout.check(caller.epochs)  # An export may take long, and its reader be logged out meanwhile.
         behind = Position(last.placed_at, last.id) if last else after
         return await services.reads().run(
             order_list.page, narrowed, behind, exports.ORDERS_PER_PAGE, newest_first=newest_first
@@ -87,7 +92,7 @@ async def list_orders(
     media_type = exports.wanted(",".join(request.headers.getlist("accept")))
     if media_type != exports.JSON:
         _refuse_limit(request)
-        return await exports.stream(media_type, read)
+        return await exports.stream(media_type, read, services.settings.export_life)
     found = await services.reads().run(order_list.page, narrowed, after, limit + 1, newest_first)
     page, following = paging.cut(found, limit, lambda order: cursors.write(order.placed_at.isoformat(), str(order.id)))
     paging.link_next(request, response, following)

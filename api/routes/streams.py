@@ -1,5 +1,6 @@
 """Server-sent events (WHATWG HTML, section 9.2): an order's life as it happens."""
 
+import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 
-from api.access import Sees
+from api.access import Caller, Sees
 from api.dependencies import LastEventId, OrderId, OurServices
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
@@ -15,7 +16,7 @@ from api.routes.orders import visible_to
 from api.services import Services
 from api.views import EventView
 from models import errors, orders
-from models.lifecycle import FINAL
+from models.lifecycle import FINAL, Status
 from models.orders import Event
 from runtime import shutdown
 
@@ -24,6 +25,16 @@ router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 # Proxies close a connection on which nothing is said; so does a client that thinks us dead.
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 1000
+# One event of the stream, as the description of the API knows it; comments between events are none.
+SENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "the order's version"},
+        "event": {"type": "string", "enum": list(Status)},
+        "data": {"type": "string", "description": "the event, as `GET /v1/orders/{order_id}/events` answers it"},
+    },
+}
 
 
 @router.get(
@@ -31,31 +42,42 @@ RETRY_MILLISECONDS = 1000
     response_class=StreamingResponse,
     responses={
         **refusals(errors.NotFound),
-        200: {"content": {"text/event-stream": {}}, "description": "one event per order event; id = version"},
+        200: {
+            "content": {"text/event-stream": {"schema": SENT}},
+            "description": "one event per order event; id = version",
+        },
         204: {"description": "everything was sent already, and nothing will follow: do not reconnect"},
     },
 )
 async def stream_order(caller: Sees, order_id: OrderId, services: OurServices, last: LastEventId) -> Response:
-    """Every event of an order, those that happened first; ends when the order has reached a final status."""
+    """Every event of an order, those that happened first; ends when the order has reached a final status, or the caller
+    was logged out.
+
+    It also ends after a while (15 minutes, unless configured otherwise): reconnect with `Last-Event-ID`.
+    """
     # Asked here, before the answer begins: a refusal can still be a refusal.
     happened = await services.database.run(orders.events_of, order_id, visible_to(caller))
     if _is_over(happened) and happened[-1].version <= last:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return StreamingResponse(_events(services, order_id, last), media_type="text/event-stream")
+    return StreamingResponse(_events(services, caller, order_id, last), media_type="text/event-stream")
 
 
-async def _events(services: Services, order_id: UUID, seen: int) -> AsyncIterator[str]:
+async def _events(services: Services, caller: Caller, order_id: UUID, seen: int) -> AsyncIterator[str]:
+    ends_at = time.monotonic() + services.settings.stream_life.total_seconds()
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     happened = await services.database.run(orders.events_of, order_id, None)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
-    while not shutdown.has_begun():
+    # A client that wants to go on connects again, with the last id it has seen and a token that holds.
+    while (
+        not shutdown.has_begun() and services.lookout.holds(caller.epochs) and (left := ends_at - time.monotonic()) > 0
+    ):
         for event in happened:
             if event.version > seen:
                 yield _spell(event)
         seen = max(seen, happened[-1].version)
         if _is_over(happened):
             return
-        if await services.watch.change(order_id, seen, KEEP_ALIVE_SECONDS) == seen:
+        if await services.watch.change(order_id, seen, min(KEEP_ALIVE_SECONDS, left)) == seen:
             yield ": still here\n\n"
         happened = await services.database.run(orders.events_of, order_id, None)
 

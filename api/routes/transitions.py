@@ -11,6 +11,7 @@ from api.forms import TransitionForm
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.routes.orders import acting_as, visible_to
+from api.trail import By
 from api.views import OrderView, TransitionView, etag
 from models import errors, orders, transition_requests
 from models.transition_requests import RequestState, TransitionRequest, Wish
@@ -27,7 +28,7 @@ MAY_REFUSE = (
 )
 
 
-async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch) -> Wish:
+async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch, by: By) -> Wish:
     return Wish(
         to=form.to,
         actor=acting_as(caller),
@@ -37,6 +38,7 @@ async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch)
         expected_versions=expected_versions,
         request_id=context.request_id(),
         traceparent=context.traceparent(),
+        by=by,
     )
 
 

@@ -41,7 +41,7 @@ class Tutorial:
     def clear(self) -> None:
         with self.stand.superuser(self.database) as connection:
             connection.execute("TRUNCATE orders, order_items")
-        with Redis.from_url(self.stand.valkey.url) as valkey:
+        with Redis.from_url(self.stand.valkey.supervisor_url) as valkey:
             valkey.flushall()
 
     def play(self, seconds: float) -> Played:

@@ -3,28 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import jwt
 import pytest
 from api_client import Client, Shop, assert_problem
-
-ADA = {"email": "ada@example.com", "password": "a lovely day in may"}
-
-
-def register(client: Client, **changed: str) -> httpx2.Response:
-    return client.post("/v1/auth/register", json={**ADA, **changed})
-
-
-def login(client: Client, **changed: str) -> httpx2.Response:
-    return client.post("/v1/auth/login", json={**ADA, **changed})
-
-
-def refresh(client: Client, token: str) -> httpx2.Response:
-    return client.post("/v1/auth/refresh", json={"refresh_token": token})
-
-
-def me(client: Client, token: str) -> httpx2.Response:
-    return client.get("/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+from logins import ADA, login, me, register
 
 
 def test_who_registers_is_a_customer_and_can_log_in(anonymous: Client) -> None:
@@ -90,65 +72,11 @@ def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(anonymous: 
     assert {**wrong, "request_id": ""} == {**unknown, "request_id": ""}
 
 
-def test_a_disabled_user_gets_the_answer_of_a_wrong_password(shop: Shop, anonymous: Client) -> None:
-    register(anonymous)
-    refresh_token = login(anonymous).json()["refresh_token"]
-    shop.world.sql("UPDATE users SET disabled_at = now()")
-    assert_problem(login(anonymous), 401, "invalid_credentials")
-    assert_problem(refresh(anonymous, refresh_token), 401, "invalid_refresh_token")
-
-
 @pytest.fixture
 def tokens(anonymous: Client) -> dict[str, Any]:
     register(anonymous)
     answer: dict[str, Any] = login(anonymous).json()
     return answer
-
-
-def test_a_refresh_token_is_good_once(anonymous: Client, tokens: dict[str, Any]) -> None:
-    second = refresh(anonymous, tokens["refresh_token"])
-    assert second.status_code == 200
-    assert second.json().keys() == tokens.keys()
-    assert second.json()["refresh_token"] != tokens["refresh_token"]
-    assert me(anonymous, second.json()["access_token"]).status_code == 200
-    assert_problem(refresh(anonymous, tokens["refresh_token"]), 401, "invalid_refresh_token")
-
-
-def test_of_ten_exchanges_at_once_one_succeeds(shop: Shop, tokens: dict[str, Any]) -> None:
-    clients = [shop.client() for _ in range(10)]
-    with ThreadPoolExecutor(len(clients)) as threads:
-        answers = list(threads.map(lambda client: refresh(client, tokens["refresh_token"]), clients))
-    assert sorted(answer.status_code for answer in answers) == [200, *[401] * 9]
-
-
-def test_an_expired_refresh_token_is_refused(shop: Shop, anonymous: Client, tokens: dict[str, Any]) -> None:
-    shop.world.sql("UPDATE refresh_tokens SET expires_at = now()")
-    assert_problem(refresh(anonymous, tokens["refresh_token"]), 401, "invalid_refresh_token")
-
-
-@pytest.mark.parametrize("made_up", ["x", "\u00e9", "x" * 256])
-def test_a_made_up_refresh_token_is_refused_as_a_token(anonymous: Client, made_up: str) -> None:
-    response = refresh(anonymous, made_up)
-    assert_problem(response, 401, "invalid_refresh_token")
-    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-
-
-def test_logout_ends_the_session_and_only_that(anonymous: Client, tokens: dict[str, Any]) -> None:
-    other = login(anonymous).json()["refresh_token"]
-    successor = refresh(anonymous, tokens["refresh_token"]).json()["refresh_token"]
-    ended = anonymous.post("/v1/auth/logout", json={"refresh_token": successor})
-    assert (ended.status_code, ended.content) == (204, b"")
-    assert_problem(refresh(anonymous, successor), 401, "invalid_refresh_token")
-    assert refresh(anonymous, other).status_code == 200
-
-
-def test_logging_out_of_nothing_is_no_error(anonymous: Client) -> None:
-    assert anonymous.post("/v1/auth/logout", json={"refresh_token": "unknown"}).status_code == 204
-
-
-def test_refresh_tokens_are_stored_as_digests_only(shop: Shop, tokens: dict[str, Any]) -> None:
-    stored = str(shop.world.sql("SELECT * FROM refresh_tokens"))
-    assert tokens["refresh_token"] not in stored
 
 
 def test_a_token_is_verified_by_the_published_keys(anonymous: Client, tokens: dict[str, Any]) -> None:

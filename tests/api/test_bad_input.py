@@ -28,7 +28,7 @@ LISTS = [
     "/v1/analytics/status-counts",
 ]
 READS = [*LISTS, "/v1/users/me", f"{ORDERS}/{SOME_ID}", f"{ORDERS}/{SOME_ID}/events", "/v1/products/BOWL"]
-DOCUMENTED = {400, 401, 403, 404, 405, 409, 412, 413, 415, 422}
+DOCUMENTED = {400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422}
 
 
 def assert_refused(response: httpx2.Response) -> None:

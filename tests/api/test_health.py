@@ -9,6 +9,7 @@ from api_client import Client, Shop
 from api_server import serving
 
 from api.app import create_app
+from models.identifiers import uuid7
 from ops import ports
 from runtime import settings
 
@@ -59,7 +60,7 @@ def test_a_lost_broker_leaves_the_process_ready_and_accepting(shop: Shop) -> Non
     customer = shop.world.user()
     with (
         serving(create_app(lost)) as server,
-        Client(server.url, customer, server.services.tokens.issue(customer)) as client,
+        Client(server.url, customer, server.services.tokens.issue(customer, uuid7())) as client,
     ):
         readiness = client.get("/health/readiness")
         assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")

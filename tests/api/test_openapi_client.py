@@ -8,6 +8,7 @@ from openapi_client import PROBLEM, DescribedClient, Description, Operation
 from world import World
 
 from models import dead_letters
+from models.identifiers import uuid7
 from models.permissions import Role
 from runtime import database
 
@@ -26,6 +27,8 @@ PROBES: Mapping[str, tuple[int, dict[str, object]]] = {
     "idempotency_key_missing": (400, {"headers": {"Idempotency-Key": None}}),
     "idempotency_key_invalid": (400, {"headers": {"Idempotency-Key": "x" * 256}}),
     "not_found": (404, {}),
+    "target_too_long": (414, {"nonsense": "x" * 5000}),
+    "headers_too_large": (431, {"headers": {f"X-Nonsense-{number}": "1" for number in range(65)}}),
 }
 # Who may not: everybody may see the catalogue and their own account.
 LACKING: Mapping[str, Role] = {
@@ -42,7 +45,7 @@ def connect(shop: Shop, world: World) -> Iterator[Connect]:
     clients: list[DescribedClient] = []
 
     def connected(role: Role | None) -> DescribedClient:
-        token = shop.services.tokens.issue(world.user(role)) if role else None
+        token = shop.services.tokens.issue(world.user(role), uuid7()) if role else None
         clients.append(DescribedClient(shop.url, DESCRIPTION, token))
         return clients[-1]
 
@@ -89,9 +92,10 @@ def test_without_a_token_and_with_the_wrong_role_nothing_is_had(connect: Connect
 
 
 def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> None:
-    clara, staff = connect(None), connect(Role.STAFF)
+    clara, staff, admin = connect(None), connect(Role.STAFF), connect(Role.ADMIN)
     _stock_the_shop(staff, world)
     _get_an_account(clara)
+    _who_may_what(admin, world)
     assert [each["sku"] for each in clara.ask("list_products", 200).json()["data"]] == [
         "BOWL",
         "BOWL-OAK",
@@ -124,7 +128,7 @@ def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> No
     _orders_that_go_other_ways(clara, staff, world)
     _what_could_not_be_done(clara, staff, world)
     _count_it_all(clara, staff, world)
-    visited = {name for name, _ in clara.seen | staff.seen}
+    visited = {name for name, _ in clara.seen | staff.seen | admin.seen}
     assert visited == OPERATIONS.keys(), "every operation of the document is used on the way"
 
 
@@ -145,11 +149,27 @@ def _get_an_account(clara: DescribedClient) -> None:
     clara.ask("login", 401, "invalid_credentials", body=OPERATIONS["login"].example() | {"password": "three bowls"})
     spare = clara.ask("login", 200).json()
     tokens = clara.ask("refresh", 200, body={"refresh_token": spare["refresh_token"]}).json()
+    clara.ask("logout", 204, body={"refresh_token": tokens["refresh_token"]})
     clara.ask("refresh", 401, "invalid_refresh_token")
-    clara.token = tokens["access_token"]
+    clara.token = clara.ask("login", 200).json()["access_token"]
     assert clara.ask("get_me", 200).json()["email"] == OPERATIONS["register"].example()["email"]
     assert clara.ask("get_keys", 200).json()["keys"]
-    clara.ask("logout", 204, body={"refresh_token": tokens["refresh_token"]})
+    wrong = OPERATIONS["change_password"].example() | {"current_password": "three bowls"}
+    clara.ask("change_password", 403, "wrong_password", body=wrong)
+    clara.ask("change_password", 422, "weak_password", body=wrong | {"new_password": "password"})
+    clara.ask("change_password", 422, "password_unchanged", body=wrong | {"new_password": "three bowls"})
+    clara.ask("change_password", 204)
+
+
+def _who_may_what(admin: DescribedClient, world: World) -> None:
+    """Nobody demotes themselves, and nobody the last one."""
+    users = admin.ask("list_users", 200, role="customer").json()["data"]
+    assert [user["email"] for user in users] == [OPERATIONS["register"].example()["email"]]
+    admin.ask("change_user", 200, user_id=users[0]["id"], body={"disabled": False})
+    [own] = admin.ask("list_users", 200, role="admin").json()["data"]
+    admin.ask("change_user", 409, "last_admin", user_id=own["id"], body={"role": "staff"})
+    world.user(Role.ADMIN)
+    admin.ask("change_user", 409, "own_account", user_id=own["id"], body={"role": "staff"})
 
 
 def _orders_that_go_other_ways(clara: DescribedClient, staff: DescribedClient, world: World) -> None:

@@ -192,7 +192,7 @@ def test_an_analyst_sees_no_orders(as_customer: Client, as_analyst: Client) -> N
         assert_problem(as_analyst.get(closed), 403, "forbidden")
 
 
-@pytest.mark.parametrize("name", ["1", "x", "null", "{}", "%00", "%ff", "..%2f..", "0" * 32, "0" * 5000])
+@pytest.mark.parametrize("name", ["1", "x", "null", "{}", "%00", "%ff", "..%2f..", "0" * 32, "0" * 4000])
 def test_what_is_no_id_names_no_order(as_customer: Client, name: str) -> None:
     for suffix in ("", "/events", "/transitions/x"):
         assert_problem(as_customer.get(f"{ORDERS}/{name}{suffix}"), 404, "not_found")

@@ -140,7 +140,8 @@ def test_the_documented_environment_file_is_complete_and_acceptable_in_productio
 ) -> None:
     assert environment_file.keys() >= SECRETS
     given = {name: environment_file[name] for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY")}
-    read = settings.read({**given, "ENVIRONMENT": "production"})
+    [private] = {service["environment"]["PRIVATE_HOSTS"] for service in OURS.values()}
+    read = settings.read({**given, "ENVIRONMENT": "production", "PRIVATE_HOSTS": private})
     assert environment_file["SERVICES_PASSWORD"] in read.sqlalchemy_url
     assert environment_file["POSTGRES_PASSWORD"] in environment_file["MIGRATION_DATABASE_URL"]
     assert environment_file["BROKER_PASSWORD"] in environment_file["BROKER_URL"]

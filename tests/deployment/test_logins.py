@@ -22,7 +22,8 @@ OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 
 def _settings(url: str) -> Settings:
-    return settings.read({"DATABASE_URL": url, "BROKER_URL": "redis://nowhere", "SECRET_KEY": "x" * 32})
+    needed = {"BROKER_URL": "redis://nowhere", "SECRET_KEY": "x" * 32, "ENVIRONMENT": "local"}
+    return settings.read({**needed, "DATABASE_URL": url})
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_the_json_line_says_where_everything_is(system: RunningSystem) -> None:
     assert all(set(user) == {"email", "password"} for user in summary["users"].values())
     assert summary["data"] == str(system.data)
     assert summary["database"].startswith("postgresql://")
-    assert summary["broker"].startswith("redis://127.0.0.1:")
+    assert summary["broker"].startswith("redis://orders:")
 
 
 def test_the_json_line_names_living_processes(system: RunningSystem) -> None:
@@ -120,6 +120,7 @@ def test_flower_asks_who_is_there(system: RunningSystem) -> None:
 def test_passwords_are_in_no_command_line(system: RunningSystem) -> None:
     secrets = json.loads((system.data / "secrets.json").read_text())
     words = [secrets["secret_key"], secrets["flower_password"], *secrets["passwords"].values()]
+    words += secrets["broker_passwords"].values()
     lines = " ".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
 
     assert not [word for word in words if word in lines]

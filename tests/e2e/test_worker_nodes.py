@@ -1,12 +1,15 @@
 """Workers as real nodes: how one ends, how its children are replaced, and what its heartbeat proves."""
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
+from celery import Celery
 from pipeline_nodes import Node, Pipeline, all_delivered, assert_every_order_went_the_whole_way_once, ready
 from running_system import eventually
 from world import World
@@ -60,6 +63,35 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_and_gives_back_the_
     ready(other)
     eventually(lambda: all_delivered(world), "the rest, by another worker, long before any lease is over")
     assert_every_order_went_the_whole_way_once(world)
+
+
+@contextmanager
+def heard_events(nodes: Pipeline) -> Iterator[list[dict[str, Any]]]:
+    """What Flower hears as long as the block lasts."""
+    heard: list[dict[str, Any]] = []
+    app = Celery(broker=nodes.broker_url)
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, {"*": heard.append})
+        listening = threading.Thread(target=receiver.capture)
+        listening.start()
+        try:
+            yield heard
+        finally:
+            receiver.should_stop = True
+            listening.join(10)
+
+
+def tasks_in(heard: list[dict[str, Any]], event: str) -> set[str]:
+    return {each["uuid"] for each in heard if each["type"] == event}
+
+
+def test_events_of_tasks_gather_and_none_is_lost(world: World, nodes: Pipeline) -> None:
+    ready(nodes.start_relay(), nodes.start_worker())
+    with heard_events(nodes) as heard:
+        eventually(lambda: bool(heard), "that somebody listens")
+        place_apart(world, 1)
+        eventually(lambda: len(tasks_in(heard, "task-succeeded")) == 4, "an order takes four steps")
+        assert tasks_in(heard, "task-received") == tasks_in(heard, "task-succeeded")
 
 
 def test_workers_that_are_stopped_in_the_middle_of_everything_lose_nothing(world: World, nodes: Pipeline) -> None:

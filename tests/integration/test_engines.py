@@ -172,10 +172,13 @@ def test_valkey_answers_and_stops(tmp_path: Path) -> None:
     assert not valkey.ready()
 
 
-def test_valkey_keeps_nothing_on_disk(tmp_path: Path) -> None:
+def test_valkey_keeps_nothing_on_disk_but_its_users(tmp_path: Path) -> None:
     valkey = Valkey(tmp_path / "valkey", ports.free())
 
     with engines.running(valkey):
         time.sleep(0.1)
 
-    assert list(valkey.directory.iterdir()) == []
+    [users] = valkey.directory.iterdir()
+    assert users.name == "users.acl"
+    assert users.stat().st_mode & 0o077 == 0
+    assert not [word for word in (valkey.passwords.works, valkey.passwords.supervises) if word in users.read_text()]

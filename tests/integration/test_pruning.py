@@ -8,9 +8,11 @@ from world import World
 
 from models import refresh_tokens, retention, transition_requests
 from models.lifecycle import Actor, Status
+from models.refresh_tokens import Grant
 from models.retention import RULES
+from models.sessions import Rules
 from models.transition_requests import Wish
-from runtime import database
+from runtime import database, settings
 from runtime.database import Role
 from schedules.timetable import TIMETABLE
 
@@ -33,6 +35,8 @@ def make(world: World, table: str, ages: Sequence[timedelta]) -> None:
             "transition_requests": _request,
             "dead_letters": _letter,
             "refresh_tokens": _token,
+            "sessions": _session,
+            "revocations": _revocation,
         }[table](world, number, age)
 
 
@@ -79,11 +83,29 @@ def _token(world: World, number: int, age: timedelta) -> None:
     )
 
 
+def _session(world: World, number: int, age: timedelta) -> None:
+    world.sql(
+        "INSERT INTO sessions (id, user_id, ends_at)"
+        " VALUES (CAST(lpad(CAST(:number AS text), 32, '0') AS uuid), :user, now() - :age)",
+        user=world.user().id,
+        number=str(number),
+        age=age,
+    )
+
+
+def _revocation(world: World, number: int, age: timedelta) -> None:
+    world.sql(
+        "INSERT INTO revocations (subject, epoch, at) VALUES (gen_random_uuid(), :n, now() - :age)", n=number, age=age
+    )
+
+
 NAMES = {
     "idempotency_keys": "key",
     "transition_requests": "reason",
     "dead_letters": "kind",
     "refresh_tokens": "convert_from(sha256, 'UTF8')",
+    "sessions": "right(CAST(id AS text), 1)",
+    "revocations": "CAST(epoch AS text)",
 }
 
 
@@ -146,14 +168,15 @@ def test_what_is_not_settled_yet_stays_however_old_it_is(world: World) -> None:
 
 
 def test_a_session_goes_on_when_its_old_tokens_are_forgotten(world: World) -> None:
-    user = world.user()
+    user, rules = world.user(), Rules.of(settings.current())
     with database.transaction(Role.API) as connection:
-        first = refresh_tokens.issue(connection, user.id, timedelta(days=30))
-        _, second = refresh_tokens.exchange(connection, first, timedelta(days=30))
+        first = refresh_tokens.begin(connection, user, rules)
+        assert first is not None
+        second = refresh_tokens.exchange(connection, first.token, rules)
     world.sql("UPDATE refresh_tokens SET expires_at = now() - interval '31 days' WHERE used_at IS NOT NULL")
     sweep(world, "refresh_tokens")
     with database.transaction(Role.API) as connection:
-        assert refresh_tokens.exchange(connection, second, timedelta(days=30))[0].id == user.id
+        assert isinstance(second, Grant) and refresh_tokens.exchange(connection, second.token, rules) is not None
 
 
 def test_a_key_that_is_claimed_anew_while_it_is_pruned_is_left_alone(world: World) -> None:

@@ -22,6 +22,8 @@ LEANS_ON = {
     "transition_requests": "pk_transition_requests",
     "dead_letters": "pk_dead_letters",
     "refresh_tokens": "ix_refresh_tokens_expires_at",
+    "sessions": "ix_sessions_ends_at",
+    "revocations": "ix_revocations_at",
 }
 
 

@@ -2,6 +2,9 @@
 
 A 405 said `Allow: POST` for /v1/orders, which also answers GET, and `Allow: GET` for /v1/orders/batch, where only POST
 finds anything: Starlette names the methods of the first route that knows the path. RFC 9110, section 15.5.6, wants all.
+
+Then it said `GET, POST` for /v1/orders/batch, because that could be the path of an order, whose id it never is.
+schemathesis found it.
 """
 
 import pytest
@@ -12,7 +15,7 @@ from api_client import Client, assert_problem
     ("path", "allowed"),
     [
         ("/v1/orders", "GET, POST"),
-        ("/v1/orders/batch", "GET, POST"),
+        ("/v1/orders/batch", "POST"),
         ("/v1/products/BOWL", "GET, PUT"),
         ("/v1/order-events", "GET"),
         ("/v1/auth/login", "POST"),

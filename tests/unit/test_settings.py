@@ -10,8 +10,8 @@ from runtime.settings import Environment, SettingsError
 
 SECRET = "0123456789abcdef" * 2
 GOOD = {
-    "DATABASE_URL": "postgresql://user:pa55@db/orders",
-    "BROKER_URL": "redis://broker/0",
+    "DATABASE_URL": "postgresql://user:pa55@db/orders?sslmode=verify-full",
+    "BROKER_URL": "rediss://:pa55@broker/0",
     "SECRET_KEY": SECRET,
 }
 

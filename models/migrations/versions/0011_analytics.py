@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 
 # Aggregates that are new, and events that are there: the first fold of this code finds that nobody has sealed the
 # watermark, and has everything rebuilt while orders come in. A new system has nothing to rebuild.

@@ -1,0 +1,81 @@
+"""Everybody's accounts, for admins."""
+
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import Connection
+
+from api import paging
+from api.access import ChangesUsers, SeesUsers
+from api.dependencies import OurServices, UserId
+from api.forms import Email, UserChange
+from api.json_bodies import JsonRoute
+from api.openapi import refusals
+from api.paging import Cursor, Limit
+from api.trail import By
+from api.views import AccountView, PageView
+from models import accounts, audit_log, errors, users
+from models.accounts import Change
+from models.audit_log import Requester
+from models.permissions import Role
+from models.users import Filter, User
+
+router = APIRouter(prefix="/v1/users", tags=["users"], route_class=JsonRoute)
+
+
+async def _filter(
+    role: Annotated[Role | None, Query(description="only those in this role")] = None,
+    disabled: Annotated[bool | None, Query(description="only those who are disabled, or who are not")] = None,
+    email: Annotated[Email | None, Query(description="only the one with this address, however it is spelled")] = None,
+) -> Filter:
+    return Filter(role, disabled, _address(email) if email is not None else None)
+
+
+def _address(spelled: str) -> str:
+    """The normal form; a refusal names the parameter, and not the member of a body."""
+    try:
+        return users.normal_email(spelled)
+    except errors.InvalidRequest as refusal:
+        flaws = [replace(flaw, pointer="email") for flaw in refusal.flaws]
+        raise errors.InvalidRequest(flaws=flaws) from None
+
+
+@router.get("", responses=refusals(errors.InvalidCursor))
+async def list_users(
+    caller: SeesUsers,
+    request: Request,
+    response: Response,
+    services: OurServices,
+    narrowed: Annotated[Filter, Depends(_filter)],
+    limit: Limit = paging.LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> PageView[AccountView]:
+    """All accounts, the newest first."""
+    cursors = paging.cursors(request, services, caller)
+    before = UUID(cursors.read(cursor)[0]) if cursor is not None else None
+    found = await services.database.run(users.page, narrowed, before, limit + 1)
+    page, following = paging.cut(found, limit, lambda user: cursors.write(str(user.id)))
+    paging.link_next(request, response, following)
+    return PageView(data=[AccountView.of(each) for each in page], has_more=bool(following), next_cursor=following)
+
+
+@router.patch("/{user_id}", responses=refusals(errors.NotFound, errors.OwnAccount, errors.LastAdmin))
+async def change_user(
+    caller: ChangesUsers, user_id: UserId, form: UserChange, services: OurServices, by: By
+) -> AccountView:
+    """Give somebody another role, disable or enable them. In every process it takes effect within 5 s.
+
+    With another role their sessions go on, under new access tokens (`POST /v1/auth/refresh`). Disabling ends all their
+    sessions; when they are enabled again, they log in anew. What is not given stays as it is.
+    """
+    change = Change(form.role, form.disabled)
+    return AccountView.of(await services.database.run(_change, user_id, change, caller.id, by))
+
+
+def _change(connection: Connection, user_id: UUID, change: Change, admin_id: UUID, by: Requester) -> User:
+    changed = accounts.change(connection, user_id, change, admin_id)
+    for event in accounts.events_of(change, user_id, by):
+        audit_log.record(connection, event)
+    return changed

@@ -1,0 +1,127 @@
+"""What changes an account, and what that ends: the sessions of its user, and the tokens that speak of it.
+
+Tokens name their user's epoch. Where a change makes what they say of the user untrue, the epoch is one more from then
+on, and every process hears of it. Sessions go on under the new epoch, unless they are to end.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import update as update_of
+
+from models import errors, revocations, sessions
+from models.audit_log import EventName, Requester, SecurityEvent
+from models.permissions import Role
+from models.sessions import Reason
+from models.users import User, users
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of an account; None leaves a thing as it is."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+def change_password(connection: Connection, user: User, password_hash: str, kept: UUID | None) -> bool:
+    """Replace the password that was verified by the owner's new one, and end all other sessions than `kept`.
+
+    False, and nothing is changed, if it was replaced by somebody else, or the user disabled, since `user` was read.
+    """
+    mine = (users.c.id == user.id, users.c.password_hash == user.password_hash, users.c.disabled_at.is_(None))
+    # First the user, then the sessions: a login that is about to begin one is waited for, and its session found.
+    if connection.execute(update_of(users).where(*mine).values(password_hash=password_hash)).rowcount == 0:
+        return False
+    sessions.end_all(connection, user.id, Reason.PASSWORD_CHANGED, but=kept)
+    return True
+
+
+def set_password(connection: Connection, user_id: UUID, password_hash: str) -> None:
+    """Replace a password that the owner has lost, or somebody else has found, and end all sessions."""
+    connection.execute(update_of(users).where(users.c.id == user_id).values(password_hash=password_hash))
+    sessions.end_all(connection, user_id, Reason.PASSWORD_SET)
+
+
+def rehash(connection: Connection, user: User, password_hash: str) -> User:
+    """Store another hash of the same password. Whoever replaced the password meanwhile has the last word."""
+    same = (users.c.id == user.id, users.c.password_hash == user.password_hash)
+    stored = update_of(users).where(*same).values(password_hash=password_hash).returning(users)
+    row = connection.execute(stored).one_or_none()
+    return User.of(row) if row else user
+
+
+def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | None) -> User:
+    """Give a user another role, disable or enable them; `by` is the admin who asks, None the command line.
+
+    Raises:
+        errors.NotFound: there is no such user.
+        errors.Forbidden: `by` is no admin any more, whatever their token says.
+        errors.OwnAccount, errors.LastAdmin: somebody would lock themselves, or everybody, out.
+    """
+    held = _hold(connection, user_id, by)
+    if by is not None and not _is_admin(held.get(by)):
+        raise errors.Forbidden
+    if user_id not in held:
+        raise errors.NotFound
+    user = held[user_id]
+    _check_lockout(user, wanted, by, held)
+    values = _values(user, wanted)
+    if not values:
+        return user
+    changed = connection.execute(update_of(users).where(users.c.id == user_id).values(values).returning(users)).one()
+    if wanted.disabled:
+        sessions.end_all(connection, user_id, Reason.DISABLED)
+    if changed.token_epoch != user.token_epoch:
+        revocations.revoke(connection, user_id, changed.token_epoch)
+    return User.of(changed)
+
+
+def events_of(wanted: Change, user_id: UUID, by: Requester) -> list[SecurityEvent]:
+    """What the audit log has to say of a change that was made."""
+    events = []
+    if wanted.role is not None:
+        events.append(SecurityEvent(EventName.ROLE_CHANGED, by, user_id, {"role": str(wanted.role)}))
+    if wanted.disabled is not None:
+        name = EventName.USER_DISABLED if wanted.disabled else EventName.USER_ENABLED
+        events.append(SecurityEvent(name, by, user_id))
+    return events
+
+
+def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, User]:
+    """The user, whoever asks, and all admins, locked in one sequence: of two admins who demote each other at once, one
+    comes second and is no admin any more."""
+    active_admin = and_(users.c.role == Role.ADMIN, users.c.disabled_at.is_(None))
+    concerned = or_(users.c.id.in_([each for each in (user_id, by) if each is not None]), active_admin)
+    # Not FOR UPDATE, which would hold up their orders: these have foreign keys.
+    rows = connection.execute(select(users).where(concerned).order_by(users.c.id).with_for_update(key_share=True))
+    return {row.id: User.of(row) for row in rows}
+
+
+def _is_admin(user: User | None) -> bool:
+    return user is not None and user.role is Role.ADMIN and user.disabled_at is None
+
+
+def _check_lockout(user: User, wanted: Change, by: UUID | None, held: dict[UUID, User]) -> None:
+    keeps_role = wanted.role in (None, Role.ADMIN)
+    if not _is_admin(user) or (keeps_role and not wanted.disabled):
+        return
+    if not any(_is_admin(other) for other in held.values() if other.id != user.id):
+        raise errors.LastAdmin
+    if user.id == by:
+        raise errors.OwnAccount
+
+
+def _values(user: User, wanted: Change) -> dict[str, object]:
+    """The columns that are to change. Enabling makes nothing untrue that a token could still say."""
+    values: dict[str, object] = {}
+    if wanted.role not in (None, user.role):
+        values["role"] = wanted.role
+    if wanted.disabled and user.disabled_at is None:
+        values["disabled_at"] = func.now()
+    if values:
+        values["token_epoch"] = users.c.token_epoch + 1
+    if wanted.disabled is False and user.disabled_at is not None:
+        values["disabled_at"] = None
+    return values
