@@ -1,7 +1,8 @@
 """What changes an account, and what that ends: the sessions of its user, and the tokens that speak of it.
 
 Tokens name their user's epoch. Where a change makes what they say of the user untrue, the epoch is one more from then
-on, and every process hears of it. Sessions go on under the new epoch, unless they are to end.
+on, and every process hears of it. Sessions go on under the new epoch, unless they are to end. Every change is in the
+audit log, and nothing is that changed nothing.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy import update as update_of
 
-from models import errors, revocations, sessions
+from models import audit_log, errors, revocations, sessions
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.permissions import Role
 from models.sessions import Reason
@@ -25,7 +26,9 @@ class Change:
     disabled: bool | None = None
 
 
-def change_password(connection: Connection, user: User, password_hash: str, kept: UUID | None) -> bool:
+def change_password(
+    connection: Connection, user: User, password_hash: str, kept: UUID | None, requester: Requester
+) -> bool:
     """Replace the password that was verified by the owner's new one, and end all other sessions than `kept`.
 
     False, and nothing is changed, if it was replaced by somebody else, or the user disabled, since `user` was read.
@@ -35,13 +38,15 @@ def change_password(connection: Connection, user: User, password_hash: str, kept
     if connection.execute(update_of(users).where(*mine).values(password_hash=password_hash)).rowcount == 0:
         return False
     sessions.end_all(connection, user.id, Reason.PASSWORD_CHANGED, but=kept)
+    audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, requester, user.id))
     return True
 
 
-def set_password(connection: Connection, user_id: UUID, password_hash: str) -> None:
+def set_password(connection: Connection, user_id: UUID, password_hash: str, requester: Requester) -> None:
     """Replace a password that the owner has lost, or somebody else has found, and end all sessions."""
     connection.execute(update_of(users).where(users.c.id == user_id).values(password_hash=password_hash))
     sessions.end_all(connection, user_id, Reason.PASSWORD_SET)
+    audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, requester, user_id))
 
 
 def rehash(connection: Connection, user: User, password_hash: str) -> User:
@@ -52,7 +57,7 @@ def rehash(connection: Connection, user: User, password_hash: str) -> User:
     return User.of(row) if row else user
 
 
-def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | None) -> User:
+def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | None, requester: Requester) -> User:
     """Give a user another role, disable or enable them; `by` is the admin who asks, None the command line.
 
     Raises:
@@ -75,18 +80,17 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
         sessions.end_all(connection, user_id, Reason.DISABLED)
     if changed.token_epoch != user.token_epoch:
         revocations.revoke(connection, user_id, changed.token_epoch)
+    _record(connection, user, User.of(changed), requester)
     return User.of(changed)
 
 
-def events_of(wanted: Change, user_id: UUID, by: Requester) -> list[SecurityEvent]:
-    """What the audit log has to say of a change that was made."""
-    events = []
-    if wanted.role is not None:
-        events.append(SecurityEvent(EventName.ROLE_CHANGED, by, user_id, {"role": str(wanted.role)}))
-    if wanted.disabled is not None:
-        name = EventName.USER_DISABLED if wanted.disabled else EventName.USER_ENABLED
-        events.append(SecurityEvent(name, by, user_id))
-    return events
+def _record(connection: Connection, before: User, after: User, requester: Requester) -> None:
+    if after.role is not before.role:
+        facts = {"from": str(before.role), "to": str(after.role)}
+        audit_log.record(connection, SecurityEvent(EventName.ROLE_CHANGED, requester, after.id, facts))
+    if (after.disabled_at is None) != (before.disabled_at is None):
+        name = EventName.USER_ENABLED if after.disabled_at is None else EventName.USER_DISABLED
+        audit_log.record(connection, SecurityEvent(name, requester, after.id))
 
 
 def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, User]:

@@ -5,12 +5,11 @@ somebody did all the same is `models/audit_chain.py`. An event names accounts, c
 password, a token or an e-mail address (S39).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, Connection, Row, Table, Text, Uuid, bindparam, select, text
@@ -18,9 +17,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from models.identifiers import uuid7
 from models.metadata import created_at, index, metadata
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class EventName(StrEnum):
@@ -152,20 +148,6 @@ def record(connection: Connection, event: SecurityEvent) -> None:
         "facts": dict(event.facts),
     }
     connection.execute(_RECORD, values)
-
-
-def recording(
-    event: SecurityEvent, verb: Callable[Concatenate[Connection, P], R]
-) -> Callable[Concatenate[Connection, P], R]:
-    """The verb, with the event in its transaction: both are there, or neither."""
-
-    @wraps(verb)
-    def recorded(connection: Connection, /, *arguments: P.args, **named: P.kwargs) -> R:
-        done = verb(connection, *arguments, **named)
-        record(connection, event)
-        return done
-
-    return recorded
 
 
 def page(connection: Connection, narrowed: Filter, before: UUID | None, limit: int) -> list[Entry]:

@@ -17,7 +17,8 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, ForeignKey, LargeBinary, Row, Table, Uuid, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from models import sessions
+from models import audit_log, sessions
+from models.audit_log import EventName, Requester, SecurityEvent
 from models.metadata import Instant, index, metadata
 from models.sessions import Reason, Rules
 from models.users import User, users
@@ -52,7 +53,7 @@ class Grant:
     token: str
 
 
-def begin(connection: Connection, verified: User, rules: Rules) -> Grant | None:
+def begin(connection: Connection, verified: User, rules: Rules, requester: Requester) -> Grant | None:
     """Begin a session for a user whose password was verified.
 
     None if it is not their password any more, or they were disabled, since `verified` was read. Who does either waits
@@ -66,21 +67,15 @@ def begin(connection: Connection, verified: User, rules: Rules) -> Grant | None:
         return None
     grant = Grant(User.of(row), sessions.begin(connection, verified.id, rules.absolute), _new_token())
     _store(connection, grant, rules)
+    audit_log.record(connection, SecurityEvent(EventName.LOGIN_SUCCEEDED, requester, verified.id))
     return grant
 
 
-@dataclass(frozen=True)
-class Reused:
-    """A token was shown that had been spent: whoever has it, the session of this user has ended."""
-
-    user_id: UUID
-
-
-def exchange(connection: Connection, token: str, rules: Rules) -> Grant | Reused | None:
+def exchange(connection: Connection, token: str, rules: Rules, requester: Requester) -> Grant | None:
     """Spend a token: its user and session, and the token that takes its place.
 
-    None if it is refused: unknown, expired, of a session that is over, or of a disabled user; Reused if it was spent
-    already, and then its session has ended with this transaction.
+    None if it is refused: unknown, expired, of a session that is over, or of a disabled user; or spent already, and
+    then its session has ended with this transaction.
     """
     family = _family(connection, token)
     owner_id = sessions.hold(connection, family) if family else None
@@ -92,7 +87,8 @@ def exchange(connection: Connection, token: str, rules: Rules) -> Grant | Reused
     shown = connection.execute(_SHOWN, {"sha256": _digest(token), "grace": GRACE}).one()
     if shown.is_spent and not shown.is_graced:
         sessions.end(connection, family, Reason.REUSE)
-        return Reused(owner_id)
+        audit_log.record(connection, SecurityEvent(EventName.REFRESH_REUSED, requester, owner_id))
+        return None
     successor = _successor(connection, shown, token, rules.key)
     if successor is None:
         return None
@@ -101,13 +97,14 @@ def exchange(connection: Connection, token: str, rules: Rules) -> Grant | Reused
     return grant
 
 
-def end_session(connection: Connection, token: str) -> UUID | None:
-    """End the session a token belongs to, and say whose it was; an unknown token, or a session over, is no error."""
+def end_session(connection: Connection, token: str, requester: Requester) -> None:
+    """End the session a token belongs to; an unknown token, or a session that is over, is no error, and no event."""
     family = _family(connection, token)
     owner_id = sessions.hold(connection, family) if family else None
-    if family is not None and owner_id is not None:
-        sessions.end(connection, family, Reason.LOGOUT)
-    return owner_id
+    if family is None or owner_id is None:
+        return
+    sessions.end(connection, family, Reason.LOGOUT)
+    audit_log.record(connection, SecurityEvent(EventName.LOGGED_OUT, requester, owner_id))
 
 
 def _family(connection: Connection, token: str) -> UUID | None:

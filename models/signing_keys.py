@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import CheckConstraint, Column, Connection, LargeBinary, Row, Table, Text, func, insert, select, text
 from sqlalchemy import update as update_of
 
-from models import errors
+from models import audit_log, errors
+from models.audit_log import EventName, Requester, SecurityEvent
 from models.metadata import Instant, created_at, enumeration, index, metadata, one_of
 from runtime import secret
 from runtime.settings import Settings
@@ -110,6 +111,16 @@ def announce(connection: Connection, settings: Settings) -> str:
     return waiting or _create(connection, settings, KeyState.PUBLISHED)
 
 
+def rotate(connection: Connection, kid: str, requester: Requester) -> None:
+    """`activate`, as somebody asked for it.
+
+    Raises:
+        errors.Conflict
+    """
+    activate(connection, kid)
+    audit_log.record(connection, SecurityEvent(EventName.KEY_ROTATED, requester, facts={"kid": kid}))
+
+
 def activate(connection: Connection, kid: str) -> None:
     """Let a published key sign from now on; the one that did so retires.
 
@@ -127,7 +138,7 @@ def activate(connection: Connection, kid: str) -> None:
         raise errors.Conflict(f"Key {kid} is not published any more; nothing was changed.")
 
 
-def retire(connection: Connection, kid: str) -> KeyRecord:
+def retire(connection: Connection, kid: str, requester: Requester) -> KeyRecord:
     """Trust a key no more, from now on: what it signed is void. A key that is not trusted already stays as it is.
 
     Raises:
@@ -141,7 +152,8 @@ def retire(connection: Connection, kid: str) -> KeyRecord:
     if state == KeyState.ACTIVE:
         raise errors.Conflict(f"Key {kid} is the one that signs: rotate first, then retire it.")
     distrusted = {"state": KeyState.RETIRED, "trusted_until": func.now(), "sealed_private_key": None}
-    connection.execute(update_of(signing_keys).where(_KEYS.kid == kid, _TRUSTED).values(distrusted))
+    if connection.execute(update_of(signing_keys).where(_KEYS.kid == kid, _TRUSTED).values(distrusted)).rowcount:
+        audit_log.record(connection, SecurityEvent(EventName.KEY_RETIRED, requester, facts={"kid": kid}))
     return next(record for record in records(connection) if record.kid == kid)
 
 

@@ -13,11 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from api.lookout import TRUST_SECONDS
-from models import audit_log, signing_keys
-from models.audit_log import EventName, SecurityEvent
+from models import signing_keys
 from models.signing_keys import KeyRecord, KeyState
 from ops import operator
 from runtime import database
@@ -51,8 +50,7 @@ def rotate(settings: Settings, wait_seconds: float, console: Console) -> list[Ke
         console.print(f"{kid} is published, and signs in {wait_seconds:g} s", highlight=False)
         _wait(wait_seconds, console)
         with engine.begin() as connection:
-            signing_keys.activate(connection, kid)
-            _record(connection, EventName.KEY_ROTATED, kid)
+            signing_keys.rotate(connection, kid, operator.requester())
             return signing_keys.records(connection)
 
 
@@ -63,13 +61,7 @@ def retire(settings: Settings, kid: str) -> KeyRecord:
         errors.NotFound, errors.Conflict
     """
     with _engine(settings) as engine, engine.begin() as connection:
-        retired = signing_keys.retire(connection, kid)
-        _record(connection, EventName.KEY_RETIRED, kid)
-        return retired
-
-
-def _record(connection: Connection, name: EventName, kid: str) -> None:
-    audit_log.record(connection, SecurityEvent(name, operator.requester(), facts={"kid": kid}))
+        return signing_keys.retire(connection, kid, operator.requester())
 
 
 def document(record: KeyRecord) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def create(settings: Settings, email: str, password: str, role: Role, name: str 
     password_hash = _hash(settings, password, (email, name or ""))
     with _transaction(settings) as connection:
         user_id = user_table.register(connection, email, password_hash, role, name).id
-        _record(connection, EventName.USER_CREATED, user_id, role=role)
+        created = SecurityEvent(EventName.USER_CREATED, operator.requester(), user_id, {"role": role})
+        audit_log.record(connection, created)
         return user_id
 
 
@@ -62,11 +63,7 @@ def change(settings: Settings, email: str, wanted: Change) -> User:
         errors.LastAdmin
     """
     with _transaction(settings) as connection:
-        user_id = _named(connection, email).id
-        changed = accounts.change(connection, user_id, wanted, by=None)
-        for event in accounts.events_of(wanted, user_id, operator.requester()):
-            audit_log.record(connection, event)
-        return changed
+        return accounts.change(connection, _named(connection, email).id, wanted, None, operator.requester())
 
 
 def set_password(settings: Settings, email: str, password: str) -> User:
@@ -80,8 +77,7 @@ def set_password(settings: Settings, email: str, password: str) -> User:
         user = _named(connection, email)
     password_hash = _hash(settings, password, (user.email, user.name or ""))
     with _transaction(settings) as connection:
-        accounts.set_password(connection, user.id, password_hash)
-        _record(connection, EventName.PASSWORD_CHANGED, user.id)
+        accounts.set_password(connection, user.id, password_hash, operator.requester())
     return user
 
 
@@ -108,10 +104,6 @@ def _named(connection: Connection, email: str) -> User:
     if user is None:
         raise LocalError(f"nobody has the address {email}; nothing was changed.")
     return user
-
-
-def _record(connection: Connection, name: EventName, user_id: UUID, **facts: str) -> None:
-    audit_log.record(connection, SecurityEvent(name, operator.requester(), user_id, facts))
 
 
 def _hash(settings: Settings, password: str, personal: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 Unlike a variable, a file is not passed on to every child, and does not show in what describes a process.
 """
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ def _setting(name: str) -> str:
 def _content(setting: str, path: Path, strictly: bool) -> str:
     try:
         with path.open("rb") as file:
-            mode = path.stat().st_mode
+            mode = os.fstat(file.fileno()).st_mode
             content = file.read(BYTES_MAX + 1)
     except OSError as error:
         raise ValueError(f"{setting} cannot be read: {error.strerror}") from None

@@ -1,10 +1,8 @@
 """Registration, login, and what keeps a login alive."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Connection
 
 from api.access import Public
 from api.dependencies import ClientAddress, OurServices
@@ -15,11 +13,10 @@ from api.services import Services
 from api.throttle import Attempt
 from api.trail import By
 from api.views import TokensView, UserView
-from models import accounts, audit_log, errors, passwords, refresh_tokens, users
+from models import accounts, errors, passwords, refresh_tokens, users
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.permissions import Role
-from models.refresh_tokens import Grant, Reused
-from models.sessions import Rules
+from models.refresh_tokens import Grant
 from models.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
@@ -40,8 +37,7 @@ async def register(form: Registration, services: OurServices, address: ClientAdd
 async def login(form: Login, services: OurServices, by: By, address: ClientAddress) -> TokensView:
     """Exchange an e-mail address and a password for an access token and a refresh token."""
     user = await _verified(services, form, by, address)
-    event = SecurityEvent(EventName.LOGIN_SUCCEEDED, by, user.id)
-    return _tokens(services, await services.database.run(_begin_session, user, services.sessions, event))
+    return _tokens(services, await services.database.run(refresh_tokens.begin, user, services.sessions, by))
 
 
 @router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))
@@ -52,7 +48,7 @@ async def refresh(form: RefreshToken, services: OurServices, by: By, address: Cl
     shows a spent token later ends the session.
     """
     await services.throttle.refresh(address)
-    grant = await services.database.run(_exchange, form.refresh_token, services.sessions, by)
+    grant = await services.database.run(refresh_tokens.exchange, form.refresh_token, services.sessions, by)
     if grant is None:
         raise errors.InvalidRefreshToken
     return _tokens(services, grant)
@@ -62,7 +58,7 @@ async def refresh(form: RefreshToken, services: OurServices, by: By, address: Cl
 async def logout(form: RefreshToken, services: OurServices, by: By, address: ClientAddress) -> Response:
     """End the session that this refresh token belongs to. Its access tokens are void within 5 s."""
     await services.throttle.refresh(address)
-    await services.database.run(_end_session, form.refresh_token, SecurityEvent(EventName.LOGGED_OUT, by))
+    await services.database.run(refresh_tokens.end_session, form.refresh_token, by)
     return Response(status_code=204)
 
 
@@ -108,29 +104,6 @@ def _failed_login(user: User | None, by: Requester, *, is_match: bool) -> Securi
         return SecurityEvent(EventName.LOGIN_FAILED, by, facts={"because": "unknown_account"})
     because = "disabled" if is_match else "wrong_password"
     return SecurityEvent(EventName.LOGIN_FAILED, by, user.id, {"because": because})
-
-
-def _begin_session(connection: Connection, user: User, rules: Rules, event: SecurityEvent) -> Grant | None:
-    grant = refresh_tokens.begin(connection, user, rules)
-    if grant is not None:
-        audit_log.record(connection, event)
-    return grant
-
-
-def _exchange(connection: Connection, token: str, rules: Rules, by: Requester) -> Grant | None:
-    """Spend a token; that a spent one was shown, and its session ended, is recorded (S17)."""
-    outcome = refresh_tokens.exchange(connection, token, rules)
-    if isinstance(outcome, Reused):
-        audit_log.record(connection, SecurityEvent(EventName.REFRESH_REUSED, by, outcome.user_id))
-        return None
-    return outcome
-
-
-def _end_session(connection: Connection, token: str, event: SecurityEvent) -> None:
-    """End a session; nothing is recorded where there was none to end."""
-    user_id = refresh_tokens.end_session(connection, token)
-    if user_id is not None:
-        audit_log.record(connection, replace(event, user_id=user_id))
 
 
 async def _rehashed(services: Services, user: User, password: str) -> User:

@@ -1,9 +1,6 @@
 """Changing one's own password."""
 
-from uuid import UUID
-
 from fastapi import APIRouter, Response
-from sqlalchemy import Connection
 
 from api.access import ChangesPassword
 from api.dependencies import OurServices
@@ -12,7 +9,7 @@ from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.services import Services
 from api.trail import By
-from models import accounts, audit_log, errors, passwords, users
+from models import accounts, errors, passwords, users
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.users import User
 
@@ -34,16 +31,9 @@ async def change_password(caller: ChangesPassword, form: PasswordChange, service
     await _check_current(services, user, form.current_password, by)
     await services.throttle.password_changed(user.id)
     chosen = await services.hashing.run(lambda: passwords.hasher(services.settings).hash(form.new_password))
-    if not await services.database.run(_change, user, chosen, caller.session_id, by):
+    if not await services.database.run(accounts.change_password, user, chosen, caller.session_id, by):
         raise errors.WrongPassword  # It was changed elsewhere, a moment ago.
     return Response(status_code=204)
-
-
-def _change(connection: Connection, user: User, password_hash: str, kept: UUID | None, by: Requester) -> bool:
-    is_changed = accounts.change_password(connection, user, password_hash, kept)
-    if is_changed:
-        audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, by, user.id))
-    return is_changed
 
 
 def _check_choice(user: User, form: PasswordChange) -> None:

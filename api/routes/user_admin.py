@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from sqlalchemy import Connection
 
 from api import paging
 from api.access import ChangesUsers, SeesUsers
@@ -16,11 +15,10 @@ from api.openapi import refusals
 from api.paging import Cursor, Limit
 from api.trail import By
 from api.views import AccountView, PageView
-from models import accounts, audit_log, errors, users
+from models import accounts, errors, users
 from models.accounts import Change
-from models.audit_log import Requester
 from models.permissions import Role
-from models.users import Filter, User
+from models.users import Filter
 
 router = APIRouter(prefix="/v1/users", tags=["users"], route_class=JsonRoute)
 
@@ -71,11 +69,4 @@ async def change_user(
     sessions; when they are enabled again, they log in anew. What is not given stays as it is.
     """
     change = Change(form.role, form.disabled)
-    return AccountView.of(await services.database.run(_change, user_id, change, caller.id, by))
-
-
-def _change(connection: Connection, user_id: UUID, change: Change, admin_id: UUID, by: Requester) -> User:
-    changed = accounts.change(connection, user_id, change, admin_id)
-    for event in accounts.events_of(change, user_id, by):
-        audit_log.record(connection, event)
-    return changed
+    return AccountView.of(await services.database.run(accounts.change, user_id, change, caller.id, by))

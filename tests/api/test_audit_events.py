@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from os import environ
 from uuid import uuid4
 
 import pytest
 from api_client import Client, Shop, assert_problem
 from api_server import serving
 from audit_trail import an_event, entries, recorded, told, verify
-from world import World
+from logins import ADA, Tokens, change_password, login, register
+from typer.testing import CliRunner
+from world import World, forget_counts
 
 from api import trail
 from api.app import create_app
@@ -16,9 +19,8 @@ from api.database import Database
 from api.trail import Trail
 from models import dead_letters, outbox
 from models.audit_log import EventName
+from ops import cli, operator
 from runtime import database, settings
-
-ADA = {"email": "ada@example.com", "password": "a lovely day in may"}
 
 
 @pytest.fixture
@@ -33,12 +35,12 @@ def shop(world: World) -> Iterator[Shop]:
 @pytest.fixture
 def ada(anonymous: Client) -> str:
     """Registered; her id."""
-    user_id: str = anonymous.post("/v1/auth/register", json=ADA).json()["id"]
+    user_id: str = register(anonymous).json()["id"]
     return user_id
 
 
 def test_s25_a_login_is_recorded_with_where_it_came_from(anonymous: Client, ada: str) -> None:
-    answer = anonymous.post("/v1/auth/login", json=ADA)
+    answer = login(anonymous)
     assert answer.status_code == 200
     [entry] = entries()
     assert told(entry) == ("login.succeeded", ada, {})
@@ -71,6 +73,58 @@ def test_s25_a_logout_is_recorded_when_it_ends_a_session(anonymous: Client, ada:
     for each in (token, token, "invented"):
         assert anonymous.post("/v1/auth/logout", json={"refresh_token": each}).status_code == 204
     assert [told(entry) for entry in entries()] == [("login.succeeded", ada, {}), ("logout", ada, {})]
+
+
+def test_s25_a_password_that_was_changed_or_could_not_be_is_recorded(anonymous: Client, ada: str) -> None:
+    token = Tokens.of(login(anonymous)).access
+    assert change_password(anonymous, token, "canary", "an evening in june").status_code == 403
+    assert change_password(anonymous, token, ADA["password"], "short").status_code == 422
+    assert change_password(anonymous, token, ADA["password"], "an evening in june").status_code == 204
+    written = recorded(3)[1:]  # behind the login
+    assert sorted(told(entry) for entry in written) == [("password.changed", ada, {}), ("password.refused", ada, {})]
+    assert {entry.actor for entry in written} == {ada}
+
+
+def test_s25_what_an_admin_does_to_an_account_is_recorded_and_nothing_that_changes_nothing(
+    as_admin: Client, anonymous: Client, ada: str
+) -> None:
+    account = f"/v1/users/{ada}"
+    for wanted in ({"role": "staff"}, {"role": "staff", "disabled": False}, {"disabled": True}, {"disabled": True}):
+        assert as_admin.patch(account, json=wanted).status_code == 200
+    assert as_admin.patch(account, json={"role": "analyst", "disabled": False}).status_code == 200
+    assert_problem(as_admin.patch(f"/v1/users/{as_admin.user.id}", json={"role": "customer"}), 409)
+    written = entries()
+    assert [told(entry) for entry in written] == [
+        ("role.changed", ada, {"from": "customer", "to": "staff"}),
+        ("user.disabled", ada, {}),
+        ("role.changed", ada, {"from": "staff", "to": "analyst"}),
+        ("user.enabled", ada, {}),
+    ]
+    assert {(entry.actor, entry.client_address) for entry in written} == {(str(as_admin.user.id), "127.0.0.1")}
+
+
+def test_s25_what_is_done_on_the_command_line_is_recorded_with_who_did_it(world: World) -> None:
+    bob = world.user(email="bob@example.com")
+    for arguments in (["disable"], ["disable"], ["enable"], ["role", "staff"]):
+        done = CliRunner().invoke(cli.app, ["user", arguments[0], "bob@example.com", *arguments[1:]])
+        assert done.exit_code == 0, done.output
+    password = ["user", "password", "bob@example.com", "--password-stdin"]
+    done = CliRunner().invoke(cli.app, password, input="an evening in june\n")
+    assert done.exit_code == 0, done.output
+    written = entries()
+    assert [entry.event for entry in written] == ["user.disabled", "user.enabled", "role.changed", "password.changed"]
+    assert {entry.user_id for entry in written} == {bob.id}
+    assert {entry.actor for entry in written} == {operator.name()}
+
+
+def test_s25_tries_that_were_held_up_are_recorded_once_per_delay(world: World) -> None:
+    forget_counts()
+    configured = settings.read({**environ, "LOGIN_TRIES": "1/hour"})
+    with serving(create_app(configured)) as running, Client(running.url, None, None) as client:
+        statuses = [login(client, password="something else").status_code for _ in range(5)]
+    assert statuses == [401, 401, 429, 429, 429]
+    events = [entry.event for entry in recorded(3)]
+    assert sorted(events) == ["login.failed", "login.failed", "login.throttled"]
 
 
 def test_s25_what_staff_ask_of_an_order_is_recorded_and_what_its_owner_asks_is_not(

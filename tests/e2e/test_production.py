@@ -13,6 +13,7 @@ import pytest
 from api_process import START_SECONDS, refused, running
 from httpx2 import Client, TransportError
 from raw_http import ask, request
+from running_system import eventually
 
 from ops import engines, ports
 from ops.children import Child, Process
@@ -233,4 +234,5 @@ def test_s35_the_log_names_the_address_that_a_listed_proxy_names(tmp_path: Path)
     forwarded = request("GET", "/health/liveness", "X-Forwarded-For: 198.51.100.1, 203.0.113.7")
     with running(tmp_path, {"TRUSTED_PROXIES": "127.0.0.0/8"}) as api:
         ask(api.address, forwarded)
+        eventually(lambda: bool(api.lines("request")), "the line, which is written behind the answer")
         assert [line["client"] for line in api.lines("request")] == ["203.0.113.7"]

@@ -102,6 +102,20 @@ def test_a_batch_without_poison_is_one_transaction(world: World) -> None:
     assert len(begun) == 1
 
 
+def test_a_message_that_comes_again_does_not_try_what_waits_for_its_back_off(world: World, broken: str) -> None:
+    """Ten deliveries of a row that fails are not ten attempts, or it would be buried before anything could get well."""
+    [bad] = bring_to_shipping(world, 1, broken)
+    break_stock(world, broken)
+    [row] = [due.id for due in world.due()]
+    for _ in range(10):
+        app.tasks["orders.ship"]([row])
+    [[attempts]] = world.sql("SELECT attempts FROM outbox")
+    assert attempts == 1
+    world.sql("ALTER TABLE products DROP CONSTRAINT locked_up")
+    app.tasks["orders.ship"]([row])
+    assert world.status(bad) is Status.PROCESSING, "nor is it done early"
+
+
 def test_work_that_keeps_failing_ends_in_the_dead_letters_and_its_order_fails(world: World, broken: str) -> None:
     [bad] = bring_to_shipping(world, 1, broken)
     break_stock(world, broken)

@@ -16,13 +16,14 @@ import pytest
 import sqlalchemy
 from api_client import Client, Shop, assert_problem
 from api_processes import api_processes
+from audit_trail import entries
 from logins import Tokens, login, logout, me, refresh, register
 from running_system import eventually
 from typer.testing import CliRunner, Result
 
 from api.lookout import LOOK_SECONDS
 from models import signing_keys
-from ops import cli, keys
+from ops import cli, keys, operator
 from runtime import database, settings
 from runtime.database import Role
 
@@ -112,6 +113,8 @@ def test_a_rotation_that_was_interrupted_goes_on_with_the_key_that_is_published(
     kid = publish()
     new, old = told("rotate", "--wait", str(keys.WAIT_SECONDS_MIN))
     assert (new["kid"], new["state"], old["state"], old["is_trusted"]) == (kid, "active", "retired", True)
+    [entry] = entries()
+    assert (entry.event, entry.actor, entry.facts) == ("key.rotated", operator.name(), {"kid": kid})
 
 
 def test_a_key_that_somebody_else_may_have_is_void_at_once(shop: Shop, anonymous: Client) -> None:
@@ -123,6 +126,8 @@ def test_a_key_that_somebody_else_may_have_is_void_at_once(shop: Shop, anonymous
     assert orders_keys("retire", old).stdout == f"{old} is not trusted any more\n"
     eventually(lambda: me(anonymous, tokens.access).status_code == 401, "its tokens are void", 5)
     assert orders_keys("retire", old).exit_code == 0, "again is no error"
+    retired = [entry.facts for entry in entries() if entry.event == "key.retired"]
+    assert retired == [{"kid": old}], "and no event"
     assert me(anonymous, Tokens.of(refresh(anonymous, tokens.refresh)).access).status_code == 200
 
 

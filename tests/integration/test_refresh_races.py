@@ -10,6 +10,7 @@ from world import NO_PASSWORD, World
 
 from models import accounts, errors, refresh_tokens
 from models.accounts import Change
+from models.audit_log import NOBODY
 from models.permissions import Role as UserRole
 from models.refresh_tokens import Grant
 from models.sessions import Rules
@@ -29,7 +30,7 @@ def rules() -> Rules:
 
 def begin(user: User, rules: Rules) -> Grant | None:
     with database.transaction(Role.API) as connection:
-        return refresh_tokens.begin(connection, user, rules)
+        return refresh_tokens.begin(connection, user, rules, NOBODY)
 
 
 def begun(user: User, rules: Rules) -> Grant:
@@ -40,13 +41,12 @@ def begun(user: User, rules: Rules) -> Grant:
 
 def exchange(token: str, rules: Rules) -> Grant | None:
     with database.transaction(Role.API) as connection:
-        outcome = refresh_tokens.exchange(connection, token, rules)
-        return outcome if isinstance(outcome, Grant) else None
+        return refresh_tokens.exchange(connection, token, rules, NOBODY)
 
 
 def end(token: str) -> None:
     with database.transaction(Role.API) as connection:
-        refresh_tokens.end_session(connection, token)
+        refresh_tokens.end_session(connection, token, NOBODY)
 
 
 def good(world: World, session: Grant) -> list[int]:
@@ -112,9 +112,9 @@ def test_s9_a_login_beside_a_change_is_refused_or_its_session_ends(world: World,
     def change(user: User) -> None:
         with database.transaction(Role.API) as connection:
             if what == "password":
-                assert accounts.change_password(connection, user, OTHER_PASSWORD, kept=None)
+                assert accounts.change_password(connection, user, OTHER_PASSWORD, None, NOBODY)
             else:
-                accounts.change(connection, user.id, Change(disabled=True), by=None)
+                accounts.change(connection, user.id, Change(disabled=True), None, NOBODY)
 
     for _ in range(ROUNDS):
         user = world.user()
@@ -136,7 +136,7 @@ def test_s19_two_admins_who_demote_each_other_at_once_leave_one(world: World) ->
         def demote(who: User, by: User) -> str:
             try:
                 with database.transaction(Role.API) as connection:
-                    accounts.change(connection, who.id, Change(role=UserRole.CUSTOMER), by.id)
+                    accounts.change(connection, who.id, Change(role=UserRole.CUSTOMER), by.id, NOBODY)
             except errors.OrderPipelineError as refusal:
                 return refusal.code
             return "done"
@@ -149,7 +149,7 @@ def test_s19_two_admins_who_demote_each_other_at_once_leave_one(world: World) ->
 def test_a_rehash_beside_a_change_of_the_password_loses(world: World, rules: Rules) -> None:
     user = world.user()
     with database.transaction(Role.API) as connection:
-        assert accounts.change_password(connection, user, OTHER_PASSWORD, kept=None)
+        assert accounts.change_password(connection, user, OTHER_PASSWORD, None, NOBODY)
         assert accounts.rehash(connection, user, "a dearer hash of the old password") == user
     assert world.sql("SELECT password_hash FROM users") == [(OTHER_PASSWORD,)]
     assert begin(user, rules) is None, "the password that was verified is not theirs any more"

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy
 from recounts import RECOUNTS, drifted, rows
+from running_system import eventually
 from sqlalchemy import Connection, text
 from world import World
 
@@ -66,6 +67,25 @@ def test_an_uncommitted_order_holds_back_the_fold_of_later_ones_and_is_not_lost(
     world.fold()
     assert_exact(world)
     assert sum(row[3] for row in rows(world, FOLDED)) == 2  # type: ignore[misc]
+
+
+def test_two_folds_at_once_take_turns_and_no_event_is_counted_twice(world: World) -> None:
+    bowl, user = world.product(), world.user()
+    world.place(user, {bowl.sku: 1})
+
+    def fold_too() -> None:
+        with database.transaction() as other:
+            rollups.fold(other)
+
+    waits = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+    with ThreadPoolExecutor(1) as threads:
+        with database.transaction() as first:
+            rollups.fold(first)
+            second = threads.submit(fold_too)
+            eventually(lambda: bool(world.sql(waits)), "the second fold waits for the first")
+        second.result(10)
+    world.fold()
+    assert_exact(world)
 
 
 def test_as_of_never_claims_more_than_was_folded(world: World) -> None:
