@@ -117,6 +117,7 @@ Sees = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS, Permission.SEE_A
 SeesAllOrders = Annotated[Caller, Depends(may(Permission.SEE_ALL_ORDERS))]
 Moves = Annotated[Caller, Depends(may(Permission.MOVE_OWN_ORDERS, Permission.MOVE_ALL_ORDERS))]
 SeesAccount = Annotated[Caller, Depends(may(Permission.SEE_ACCOUNT))]
+SeesOwnSpending = Annotated[Caller, Depends(may(Permission.SEE_OWN_ORDERS))]
 SeesProducts = Annotated[Caller, Depends(may(Permission.SEE_PRODUCTS))]
 WritesProducts = Annotated[Caller, Depends(may(Permission.WRITE_PRODUCTS))]
 SeesAnalytics = Annotated[Caller, Depends(may(Permission.SEE_ANALYTICS))]

@@ -6,6 +6,7 @@ from api import acceptor
 from api.acceptor import Acceptor
 from api.database import Database
 from api.hashing import HashingGate
+from api.reads import Reads
 from api.tokens import Tokens
 from api.views import AnswerRenderer
 from api.watch import Watch
@@ -22,10 +23,15 @@ class Services:
     policy: Policy
     database: Database
     hurried: Database
+    replica: Reads | None
     tokens: Tokens
     hashing: HashingGate
     acceptor: Acceptor
     watch: Watch
+
+    def reads(self, exact: bool = False) -> Database | Reads:
+        """Where to read lists and analytics: from the replica, if there is one. Only the primary knows this moment."""
+        return self.database if exact or self.replica is None else self.replica
 
 
 async def start(settings: Settings) -> Services:
@@ -42,6 +48,7 @@ async def start(settings: Settings) -> Services:
         policy=policy,
         database=api_database,
         hurried=hurried,
+        replica=_replica(settings, api_database),
         tokens=Tokens(settings, keys),
         hashing=hashing,
         watch=Watch(api_database),
@@ -49,9 +56,18 @@ async def start(settings: Settings) -> Services:
     )
 
 
+def _replica(settings: Settings, primary: Database) -> Reads | None:
+    if settings.database_read_url is None:
+        return None
+    replica = Database(database.async_engine(settings, database.Role.API, settings.database_read_url))
+    return Reads(primary, replica, settings.database_read_lag_max, settings.statement_timeout)
+
+
 async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     services.hashing.close()
+    if services.replica is not None:
+        await services.replica.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

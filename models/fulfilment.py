@@ -6,7 +6,8 @@ those of weeks and months, and so do those of two folds: that is why medians are
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 ERROR = 0.01
 GAMMA = (1 + ERROR) / (1 - ERROR)
@@ -20,8 +21,16 @@ BUCKET = (
 
 
 def seconds(bucket: int) -> float:
-    """What is told of the times in a bucket."""
-    return 2 * GAMMA**bucket / (GAMMA + 1) / 1000
+    """What is told of the times in a bucket; more digits than these would say nothing."""
+    return float(f"{2 * GAMMA**bucket / (GAMMA + 1) / 1000:.4g}")
+
+
+def merged(histograms: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
+    """The histogram of all of their orders together."""
+    together: Counter[int] = Counter()
+    for each in histograms:
+        together.update(each)
+    return together
 
 
 def quantile(histogram: Mapping[int, int], share: float) -> float | None:

@@ -94,6 +94,14 @@ class UntrustedWatermark(Exception):
     """The rollups' watermark is not ours: a restored dump, a newer schema or a hand in the database. Rebuild them."""
 
 
+_HORIZON = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
+
+_NEW_HORIZON = text(
+    "UPDATE rollup_state SET horizon = pg_current_xact_id(), horizon_at = now(), as_of = least(as_of, now())"
+    " WHERE name = :name"
+)
+
+
 def fold(connection: Connection, limit: int = EVENTS_PER_FOLD) -> tuple[int, bool]:
     """Fold the events of ended transactions into the aggregates; returns how many, and whether more are waiting.
 
@@ -101,7 +109,7 @@ def fold(connection: Connection, limit: int = EVENTS_PER_FOLD) -> tuple[int, boo
         UntrustedWatermark: nothing was folded; only a rebuild makes the aggregates exact again.
     """
     since = lock(connection)
-    if not connection.execute(_TRUSTED, {"name": NAME}).scalar_one():
+    if not is_trusted(connection):
         raise UntrustedWatermark(UntrustedWatermark.__doc__)
     bound = connection.execute(_BOUND, {"since": since, "events": limit}).one()
     events = connection.execute(_FOLD, {"since": since, "upto": bound.upto}).scalar_one()
@@ -112,6 +120,21 @@ def fold(connection: Connection, limit: int = EVENTS_PER_FOLD) -> tuple[int, boo
 def lock(connection: Connection) -> str:
     """Keep folds, audits and rebuilds out until this transaction ends; returns the watermark."""
     return str(connection.execute(_LOCK, {"name": NAME}).scalar_one())
+
+
+def is_trusted(connection: Connection) -> bool:
+    """Whether the watermark, and the aggregates with it, are what our last fold, or a rebuild, left."""
+    return bool(connection.execute(_TRUSTED, {"name": NAME}).scalar_one())
+
+
+def horizon_of_snapshot(connection: Connection) -> str:
+    """The transaction id below which every transaction has ended."""
+    return str(connection.execute(_HORIZON).scalar_one())
+
+
+def begin_anew(connection: Connection) -> None:
+    """Forget the horizon: it may be of another cluster."""
+    connection.execute(_NEW_HORIZON, {"name": NAME})
 
 
 def move_watermark(connection: Connection, upto: str) -> None:

@@ -12,7 +12,20 @@ from rich.console import Console
 
 from models.errors import OrderPipelineError
 from models.permissions import Role
-from ops import check, data_directory, dead_letters_cli, doctor, migrate, openapi, ports, seed, serve, up, users
+from ops import (
+    check,
+    data_directory,
+    dead_letters_cli,
+    doctor,
+    migrate,
+    openapi,
+    ports,
+    rollups_cli,
+    seed,
+    serve,
+    up,
+    users,
+)
 from ops.data_directory import Data
 from ops.failures import LocalError
 from ops.local import Numbers
@@ -28,6 +41,7 @@ app = typer.Typer(
 user_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.add_typer(rollups_cli.app, name="rollups")
 
 
 @app.command("up")

@@ -60,6 +60,11 @@ def _as_duration(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
 
 
+def sqlalchemy_url(url: SecretStr) -> str:
+    """A database, in the spelling that means psycopg 3 to SQLAlchemy."""
+    return f"postgresql+psycopg://{url.get_secret_value().partition('://')[2]}"
+
+
 class Settings(BaseSettings):
     """The configuration of one process. Durations are seconds or ISO 8601."""
 
@@ -68,6 +73,7 @@ class Settings(BaseSettings):
     environment: Environment = Environment.PRODUCTION
 
     database_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")]
+    database_read_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")] | None = None
     broker_url: Annotated[SecretStr, _has_scheme("redis", "rediss")]
     secret_key: SecretStr
 
@@ -84,6 +90,9 @@ class Settings(BaseSettings):
     database_pool_timeout: Duration = timedelta(seconds=2)
     statement_timeout: Duration = timedelta(seconds=3)
     lock_timeout: Duration = timedelta(seconds=2)
+    database_read_lag_max: Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(seconds=2))] = (
+        timedelta(seconds=10)
+    )
 
     token_issuer: str = "order-pipeline"
     token_audience: str = "order-pipeline-api"
@@ -108,8 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database, in the spelling that means psycopg 3 to SQLAlchemy."""
-        return f"postgresql+psycopg://{self.database_url.get_secret_value().partition('://')[2]}"
+        return sqlalchemy_url(self.database_url)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from world import World
 
-from models import analytics
-from models.analytics import Window
+from models import analytics, user_revenue
+from models.windows import Window
 from runtime import database
 from runtime.database import Role
 
@@ -25,7 +25,7 @@ def repair() -> list[str]:
 def counted(exact: bool) -> tuple[dict[str, int], int, int]:
     with database.transaction(Role.API) as connection:
         _, counts = analytics.status_counts(connection, EVER, exact)
-        _, users = analytics.revenue_by_user(connection, EVER, None, None, 100)
+        users = user_revenue.ranking(connection, EVER, None, None, 100).users
     return {status: count for status, count in counts.items() if count}, len(users), sum(u.revenue_minor for u in users)
 
 

@@ -113,10 +113,14 @@ PLANTED = (
     Planted(
         "daily-orders",
         "UPDATE daily_orders SET orders = orders + 1 WHERE status = 'delivered'",
-        "delivered: 2 orders of",
+        "delivered: 2 of",
     ),
-    Planted("daily-orders", "DELETE FROM daily_orders WHERE status = 'failed'", "failed: 0 orders of 0, counted 1 of"),
+    Planted("daily-orders", "DELETE FROM daily_orders WHERE status = 'failed'", "failed: 0 of 0 kept, 1 of"),
     Planted("daily-user-revenue", "UPDATE daily_user_revenue SET revenue_minor = revenue_minor - 1", "{user}"),
+    Planted("monthly-user-revenue", "DELETE FROM monthly_user_revenue", "{user}"),
+    Planted("daily-fulfilment", "UPDATE daily_fulfilment SET bucket = bucket + 1", "1 kept, 0 counted"),
+    Planted("watermark", "UPDATE rollup_state SET cluster = 1", "rollup orders upto "),
+    Planted("watermark", "UPDATE rollup_state SET sealed_upto = '3'", "rollup orders upto "),
 )
 
 

@@ -11,9 +11,9 @@ from world import World
 
 from models import acceptance, analytics, rollups
 from models.advance import Step, advance
-from models.analytics import Window
 from models.lifecycle import Actor, Status
 from models.users import User
+from models.windows import Window
 from runtime import database
 from runtime.database import Role
 

@@ -43,6 +43,7 @@ CREATE TABLE standard_windows (
     last DATE NOT NULL,
     as_of timestamptz NOT NULL,
     computed_at timestamptz NOT NULL,
+    took INTERVAL NOT NULL,
     CONSTRAINT pk_standard_windows PRIMARY KEY (name),
     CONSTRAINT ck_standard_windows_name_known CHECK (name IN ('7d', '30d', '90d', '365d', 'all'))
 );
