@@ -21,7 +21,7 @@ from ops import (
     openapi,
     ports,
     rollups_cli,
-    seed,
+    seed_cli,
     serve,
     up,
     users,
@@ -41,6 +41,7 @@ app = typer.Typer(
 user_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.command("seed")(seed_cli.seed_command)
 app.add_typer(rollups_cli.app, name="rollups")
 
 
@@ -85,12 +86,6 @@ def serve_command(
 def migrate_command() -> None:
     """Bring the database's tables, roles and grants up to date. Safe to repeat."""
     migrate.run(settings.current(), typer.echo)
-
-
-@app.command("seed")
-def seed_command() -> None:
-    """Put the demo catalogue into the database. Safe to repeat."""
-    typer.echo(f"{seed.run(settings.current(), [])} products and users written")
 
 
 @user_app.command("create")

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -70,8 +69,8 @@ def run(settings: Settings, history: History, workers: int, console: Console, *,
 def _refuse(settings: Settings, history: History, *, in_production: bool) -> None:
     if settings.environment is Environment.PRODUCTION and not in_production:
         raise LocalError(
-            "ENVIRONMENT is production here (it is wherever nothing else is set): made-up orders would stand among real "
-            "ones for ever. Nothing was written. If that is what you want, add --in-production."
+            "ENVIRONMENT is production here (it is wherever nothing else is set): made-up orders would stand among "
+            "real ones for ever. Nothing was written. If that is what you want, add --in-production."
         )
     if history.until > clock.business_day(clock.now(), settings.zone):
         raise LocalError("a history does not reach into the future: --until can be today at the latest.")
@@ -144,7 +143,7 @@ def _write_slice(engine: Engine, settings: Settings, history: History, part: int
 
 
 def _vacuum(settings: Settings, bars: Progress) -> None:
-    """What autovacuum would get round to: statistics for the plans, and pages known to hold nothing but what is there."""
+    """What autovacuum would get round to: statistics for the plans, and pages known to have no dead rows."""
     engine = database.bulk_engine(settings)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table in bars.track(WRITTEN_TABLES, description="tables vacuumed"):

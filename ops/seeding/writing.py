@@ -8,13 +8,16 @@ goes on writes what is not there yet.
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
+from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, select, text
 
 from models.documents import dumps
 from models.lifecycle import Policy
+from models.orders import orders
 from models.permissions import Role
+from models.users import users
 from ops.seeding import copying, making, rows
 from ops.seeding.copying import COLUMNS, Slice
 from ops.seeding.history import History
@@ -60,7 +63,7 @@ _USER_COLUMNS = "role, password_hash, id, email, name, created_at"
 
 def write_customers(connection: Connection, history: History) -> int:
     """The history's customers, unless they are there; returns how many were written."""
-    if not _is_missing(connection, f"{history.name} customers", "users", making.customers(history)[0].id):
+    if not _is_missing(connection, f"{history.name} customers", users, making.customers(history)[0].id):
         return 0
     shared = rows.prefix(6, rows.text(Role.CUSTOMER), rows.text(NO_PASSWORD))
     written = bytearray()
@@ -75,7 +78,7 @@ def write_customers(connection: Connection, history: History) -> int:
 def write_slice(connection: Connection, history: History, part: int, policy: Policy) -> Written:
     """One slice of the history, unless it is there."""
     [first] = islice(making.orders(history, part), 1)
-    if not _is_missing(connection, f"{history.name} {part}", "orders", first.id):
+    if not _is_missing(connection, f"{history.name} {part}", orders, first.id):
         return Written()
     made = copying.rendered(history, making.orders(history, part), policy)
     for table, columns in COLUMNS.items():
@@ -84,9 +87,9 @@ def write_slice(connection: Connection, history: History, part: int, policy: Pol
     return Written(**made.counted)
 
 
-def _is_missing(connection: Connection, what: str, table: str, row: object) -> bool:
+def _is_missing(connection: Connection, what: str, table: Table, row: UUID) -> bool:
     connection.execute(_ALONE, {"what": what})
-    return connection.execute(text(f"SELECT 1 FROM {table} WHERE id = :id"), {"id": row}).one_or_none() is None
+    return connection.execute(select(table.c.id).where(table.c.id == row)).one_or_none() is None
 
 
 def _copy(connection: Connection, table: str, columns: str, body: bytes | bytearray) -> None:
