@@ -15,8 +15,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 from world import World, empty_database
 
 from api import views
@@ -70,12 +69,12 @@ def contents(world: World) -> Mapping[str, tuple[int, str]]:
 
 
 @contextmanager
-def seeding(orders: int) -> Iterator[psutil.Process]:
-    """A seeding with two processes, which has written its first slices."""
+def seeding(orders: int) -> Iterator[subprocess.Popen[str]]:
+    """Somebody else's seeding, with two processes."""
     command = [sys.executable, "-m", "ops", *arguments(orders=orders, workers=2)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:
         try:
-            yield psutil.Process(started.pid)
+            yield started
         finally:
             started.kill()
 
@@ -232,7 +231,7 @@ def test_a_killed_seeding_leaves_a_shorter_history_and_is_gone_on_with(world: Wo
     empty_database()
     with seeding(SEVERAL_SLICES) as process:
         eventually(lambda: orders_there(world) > 0)
-        writers = process.children(recursive=True)
+        writers = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         eventually(lambda: not any(writer.is_running() for writer in writers))
     assert 0 < orders_there(world) < SEVERAL_SLICES
@@ -246,8 +245,8 @@ def test_ctrl_c_says_how_to_go_on(world: World) -> None:
     with seeding(10 * ORDERS_PER_SLICE) as process:
         eventually(lambda: orders_there(world) > 0)
         os.kill(process.pid, signal.SIGINT)
-        told = popened.communicate(timeout=PATIENCE_SECONDS)[1]
-    assert popened.returncode == 1
+        told = process.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert process.returncode == 1
     assert told.startswith("orders: stopped after ") and "The same command goes on" in told.replace("\n", " ")
     assert orders_there(world) % ORDERS_PER_SLICE == 0
     assert violations() == {}
