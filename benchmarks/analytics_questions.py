@@ -34,7 +34,7 @@ def _users(window: Window, computed: user_revenue.Computed) -> Question:
     def ask(connection: Connection) -> None:
         found = user_revenue.ranking(connection, window, None, None, LIMIT)
         assert found.computed is computed, found.computed
-        assert len(found.users) == LIMIT
+        assert found.users
 
     return ask
 
