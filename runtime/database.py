@@ -43,6 +43,8 @@ WORKER_LOCK_TIMEOUT = timedelta(seconds=10)
 # Plans are made once and kept. One that is made while a table is empty would read all of it for every row that is
 # looked up, until PostgreSQL has counted again: a minute of that is longer than any backlog.
 ALONG_INDEXES = {"enable_seqscan": "off"}
+# Triggers are off then, and foreign keys are triggers.
+TRUSTING = {"session_replication_role": "replica"}
 
 
 class Role(StrEnum):
@@ -92,6 +94,25 @@ def engine(settings: Settings, role: Role) -> Engine:
     made = sqlalchemy.create_engine(
         settings.sqlalchemy_url, connect_args=arguments, pool_pre_ping=True, **_pool(settings)
     )
+    event.listen(made, "handle_error", _forget_the_row)
+    return made
+
+
+def bulk_engine(settings: Settings) -> Engine:
+    """One connection of the owner's, without time limits, that trusts what it is given to refer to what is there.
+
+    Looking up every row a row refers to costs more than writing both. Only a superuser's login (or one that may set
+    `session_replication_role`) is trusted so; with another login, every reference is looked up.
+    """
+    untimed = {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_session_timeout": 0}
+    arguments = _connect_arguments(settings, Role.OWNER, **untimed, **TRUSTING)
+    try:
+        psycopg.connect(settings.database_url.get_secret_value(), **arguments).close()
+    except psycopg.OperationalError as error:
+        if "session_replication_role" not in str(error):
+            raise
+        arguments = _connect_arguments(settings, Role.OWNER, **untimed)
+    made = sqlalchemy.create_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
     event.listen(made, "handle_error", _forget_the_row)
     return made
 
