@@ -34,7 +34,8 @@ SMALL, LARGE = "small", "large"
 # What is folded into both: a week of new orders of their own.
 NEW = History(orders=10_000, days=7, users=1000, seed=0, until=UNTIL)
 NOTE = "seeded.json"
-RAW_ROUNDS = 3
+# What takes seconds is asked this often.
+SLOW_ROUNDS = 3
 # Time for what is asked once in a while: checkpoints far apart, as on a server that was set up for it.
 SERVER = {"max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 
@@ -42,7 +43,7 @@ _SET = text("SELECT set_config(:option, :value, false)")
 _SIZES = text(
     """
     SELECT relname, pg_total_relation_size(oid) / (SELECT count(*) FROM orders)::float AS bytes FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY bytes DESC
+    WHERE relnamespace = 'public'::regnamespace AND relkind = :kind ORDER BY bytes DESC
     """
 )
 
@@ -88,6 +89,7 @@ class Measured:
     check_seconds: Mapping[str, float]
     seeded: Mapping[str, object]
     bytes_per_order: Mapping[str, float]
+    index_bytes_per_order: Mapping[str, float]
 
 
 def run(data: Path, options: Options, progress: Progress, console: Console) -> Measured:
@@ -98,16 +100,17 @@ def run(data: Path, options: Options, progress: Progress, console: Console) -> M
         ahead = {name: _computed_ahead(systems[name]) for name in systems}
         with _connections(systems) as reading:
             with progress.step(f"{options.rounds} rounds of {len(FLAT) + len(LIVE)} questions"):
-                flat, live = (_asked(reading, of, options.rounds) for of in (FLAT, LIVE))
+                flat = _asked(reading, FLAT, options.rounds)
+                live = _asked(reading, LIVE, min(options.rounds, SLOW_ROUNDS))
             with progress.step(f"{len(RAW)} questions to the raw orders"):
                 flat = _beside_raw(reading[LARGE], flat)
-        sizes = _bytes_per_order(systems[LARGE])
+        sizes, of_indexes = (_bytes_per_order(systems[LARGE], kind) for kind in ("r", "i"))
         with progress.step("orders check of the large one"):
             checked = {each.invariant.name: each.seconds for each in check.examined(systems[LARGE])}
         # New ones in every run: in the runs after this one, these have been folded.
         seed = time.time_ns()
         folds = {name: _folded(postgres, name, seed, options, console) for name in systems}
-    return Measured(options, flat, live, folds, ahead, checked, seeded, sizes)
+    return Measured(options, flat, live, folds, ahead, checked, seeded, sizes, of_indexes)
 
 
 def _system(postgres: Postgres, name: str) -> Settings:
@@ -165,10 +168,15 @@ def _connections(systems: Mapping[str, Settings]) -> Iterator[Mapping[str, Conne
             engine = database.engine(system, Role.API)
             stack.callback(engine.dispose)
             made[name] = stack.enter_context(engine.connect())
-            for option, value in {**database.ALONG_INDEXES, "statement_timeout": "0"}.items():
-                made[name].execute(_SET, {"option": option, "value": value})
-            made[name].commit()
+            _set(made[name], {**database.ALONG_INDEXES, "statement_timeout": "0"})
         yield made
+
+
+def _set(connection: Connection, options: Mapping[str, str]) -> None:
+    """For the whole session."""
+    with connection.begin():
+        for option, value in options.items():
+            connection.execute(_SET, {"option": option, "value": value})
 
 
 def _asked(connections: Mapping[str, Connection], of: Mapping[str, Question], rounds: int) -> dict[str, Times]:
@@ -189,20 +197,19 @@ def _seconds(connection: Connection, question: Question) -> float:
 
 def _beside_raw(connection: Connection, flat: Mapping[str, Times]) -> dict[str, Times]:
     """With the medians of the same questions to the raw orders, which may read the table as they like."""
-    connection.execute(_SET, {"option": "enable_seqscan", "value": "on"})
-    connection.commit()
+    _set(connection, {"enable_seqscan": "on"})
     medians = {
-        each: statistics.median(_seconds(connection, raw) for _ in range(RAW_ROUNDS)) * 1000
+        each: statistics.median(_seconds(connection, raw) for _ in range(SLOW_ROUNDS)) * 1000
         for each, raw in RAW.items()
     }
     return {each: replace(times, raw_ms=medians.get(each)) for each, times in flat.items()}
 
 
-def _bytes_per_order(system: Settings) -> dict[str, float]:
-    """By table, with its indexes; what takes less than a byte is left out."""
+def _bytes_per_order(system: Settings, kind: str) -> dict[str, float]:
+    """By table ("r"), with its indexes, or by index ("i"); what takes less than a byte is left out."""
     engine = database.engine(system, Role.OWNER)
     with engine.begin() as connection:
-        sizes = {name: size for name, size in connection.execute(_SIZES) if size >= 1}
+        sizes = {name: size for name, size in connection.execute(_SIZES, {"kind": kind}) if size >= 1}
     engine.dispose()
     return sizes
 

@@ -48,6 +48,8 @@ def show(measured: Measured, console: Console) -> None:
     console.print(f"bytes per order on the disk: {sum(measured.bytes_per_order.values()):,.0f}")
     for name, size in measured.bytes_per_order.items():
         console.print(f"  {name} {size:,.0f}")
+    for name, size in measured.index_bytes_per_order.items():
+        console.print(f"  of these, {name} {size:,.0f}")
     console.print(f"orders check, large: {sum(measured.check_seconds.values()):.0f} s")
     show_budgets(budgets(measured), console)
 

@@ -1,21 +1,21 @@
 """The exactness campaign: `python -m benchmarks.exactness --seconds 60`. Ten writers place, move and cancel orders.
 
-They roll back, leave transactions open, and are killed with -9 every second, while events are folded, days audited and
-everything rebuilt. Meanwhile each exact answer is compared with a recount in the same snapshot, and at the end each
-aggregate with a recount. Beside them a reader keeps a watermark as one would on a sequence (the highest id seen so
-far): how many events it never sees tells whether this campaign could find a wrong watermark at all.
+They roll back, leave transactions open, and are killed with -9 twice a second; events are folded, days audited and
+everything rebuilt meanwhile. Each exact answer is compared with a recount in the same snapshot, and at the end each
+aggregate with a recount. Beside them a reader keeps a watermark as one would on a sequence (the highest id seen): how
+many events it never sees tells whether this campaign could find a wrong watermark at all.
 """
 
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 from sqlalchemy import Connection, text
 
+from benchmarks import exactness_writers
 from models import analytics, drift, rebuild, rollups, user_revenue, users
 from models import products as catalogue
 from models.invariants import examine, in_one_snapshot
@@ -42,7 +43,7 @@ from runtime.database import Role
 WRITERS, PROCESSES = 10, 2
 SKU = "BOWL"
 COMPARISONS_MIN = 200
-KILL_EVERY_SECONDS = 1.0
+KILL_EVERY_SECONDS = 0.5
 END_SECONDS = 30
 ALWAYS = Window(None, None)
 
@@ -142,7 +143,7 @@ class Campaign:
         with database.transaction() as connection:
             rollups.fold(connection)
         self.found.folds += 1
-        time.sleep(0.01)
+        self._over.wait(0.01)
 
     def _audit(self) -> None:
         with database.transaction() as connection:
@@ -150,26 +151,26 @@ class Campaign:
             for each in drift.audit(connection, [today]):
                 self.found.note(f"drift: {each}")
         self.found.audits += 1
-        time.sleep(0.2)
+        self._over.wait(0.2)
 
     def _rebuild(self) -> None:
         with database.connect() as connection:
             for progress in rebuild.rebuild(each_in_a_transaction(connection), orders_per_bite=500):
                 # What an ordinary fold would have done since is no correction: the rebuild is merely first.
                 self.found.rebuilds += progress.corrected is not None
-        time.sleep(2)
+        self._over.wait(2)
 
     def _read(self) -> None:
         with in_one_snapshot(database.connect(Role.API)) as connection, connection.begin():
             compare(connection, self._buyers, self.found)
-        time.sleep(0.01)
+        self._over.wait(0.01)
 
     def _read_as_from_a_sequence(self) -> None:
         with database.transaction(Role.API) as connection:
             statement = "SELECT count(*), CAST(max(xid) AS text) FROM order_events WHERE xid > CAST(:seen AS xid8)"
             events, highest = connection.execute(text(statement), {"seen": self._seen}).one()
         self._seen, self._seen_events = highest or self._seen, self._seen_events + events
-        time.sleep(0.005)
+        self._over.wait(0.005)
 
     def _conclude(self) -> None:
         """Fold what is left, and hold every aggregate against a recount."""
@@ -207,29 +208,34 @@ class Campaign:
 
 @contextmanager
 def _writers(buyers: Sequence[UUID]) -> Iterator[Callable[[], None]]:
-    """All writers at work; the block is given what kills a process of them and starts another one."""
+    """All writers at work; the block is given what kills a process of them and starts another one.
+
+    They are forked from one that has everything imported: who is killed was at work then, and not at starting.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", exactness_writers.__name__])
     seeds = iter(range(1_000_000))
     shares = [buyers[number::PROCESSES] for number in range(PROCESSES)]
-    running = [_start(share, next(seeds)) for share in shares]
+
+    def start(share: Sequence[UUID]) -> ForkServerProcess:
+        process = context.Process(target=exactness_writers.write_all, args=(share, SKU, next(seeds)), daemon=True)
+        process.start()
+        return process
+
+    running = [start(share) for share in shares]
 
     def kill_one() -> None:
         number = random.randrange(PROCESSES)  # noqa: S311
         running[number].kill()
-        running[number].wait()
-        running[number] = _start(shares[number], next(seeds))
+        running[number].join()
+        running[number] = start(shares[number])
 
     try:
         yield kill_one
     finally:
         for each in running:
             each.kill()
-            each.wait()
-
-
-def _start(buyers: Sequence[UUID], seed: int) -> subprocess.Popen[bytes]:
-    people = [word for buyer in buyers for word in ("--user", str(buyer))]
-    command = [sys.executable, "-m", "benchmarks.exactness_writers", *people, "--sku", SKU, "--seed", str(seed)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            each.join()
 
 
 def settle() -> list[UUID]:

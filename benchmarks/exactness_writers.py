@@ -1,4 +1,4 @@
-"""Clients who change their minds, in a process that is going to be killed: `python -m benchmarks.exactness_writers`.
+"""Clients who change their minds, in a process that is going to be killed.
 
 Each thread places orders, some of them in transactions that are rolled back or that stay open for a while, and moves or
 cancels what it has placed. It runs until it is killed.
@@ -7,10 +7,8 @@ cancels what it has placed. It runs until it is killed.
 import random
 import threading
 import time
-from typing import Annotated
+from collections.abc import Sequence
 from uuid import UUID
-
-import typer
 
 from api.views import AnswerRenderer
 from models import acceptance, advance
@@ -83,17 +81,8 @@ def _linger(dice: random.Random) -> None:
         raise ChangedMind
 
 
-def main(
-    *,
-    user: Annotated[list[UUID], typer.Option(help="Who orders, a thread each.")],
-    sku: Annotated[str, typer.Option(help="What they order.")],
-    seed: Annotated[int, typer.Option(help="Another number, other minds.")],
-) -> None:
-    """Run until killed."""
-    for number, each in enumerate(user):
+def write_all(users: Sequence[UUID], sku: str, seed: int) -> None:
+    """Each of them in a thread, until the process is killed."""
+    for number, user in enumerate(users):
         dice = random.Random(seed * 1000 + number)  # noqa: S311
-        threading.Thread(target=write, args=(each, sku, dice)).start()
-
-
-if __name__ == "__main__":
-    typer.run(main)
+        threading.Thread(target=write, args=(user, sku, dice)).start()

@@ -90,15 +90,29 @@ def audit(connection: Connection, days: Sequence[date], *, repair: bool = True) 
     Raises:
         UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
     """
+    drift = compare(connection, days, repair=repair)
+    note(connection, drift)
+    return drift
+
+
+def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> list[Drift]:
+    """The part of an audit that can be done a few days at a time, in as many transactions.
+
+    Raises:
+        UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
+    """
     lock(connection)
     if not is_trusted(connection):
         raise UntrustedWatermark(UntrustedWatermark.__doc__)
     found = [_compare(connection, each, day, _OF_DAY, counted(each), repair) for day in days for each in _DAILY]
     months = sorted({month_of(day) for day in days})
     found += [_compare(connection, MONTHLY_USER_REVENUE, each, _NO_EVENTS, _OF_MONTH, repair) for each in months]
-    drift = [each for each in found if each.rows]
+    return [each for each in found if each.rows]
+
+
+def note(connection: Connection, drift: Sequence[Drift]) -> None:
+    """Remember what the whole of an audit has found."""
     connection.execute(_NOTE_AUDIT, {"drift": sum(each.rows for each in drift), "name": NAME})
-    return drift
 
 
 def _compare(connection: Connection, aggregate: Aggregate, day: date, events: str, recount: str, repair: bool) -> Drift:

@@ -66,28 +66,30 @@ _INFINITE = Decimal("Infinity")
 _ORDER = "ORDER BY revenue_minor DESC, user_id DESC, currency DESC LIMIT :limit"
 _BEHIND = "(revenue_minor, user_id, currency) < (:after_revenue, :after_user, :after_currency)"
 
-# At most RANKS rows per currency, by the primary key of top_users. A currency that has all of its ranks filled may have
-# more users: below the last of them, nobody knows who is missing.
+# A page of each currency by the primary key of top_users, whose ranks are the order of the answer: at most RANKS rows,
+# and of the first page no more than it shows. A currency that has all of its ranks filled may have more users: below
+# the last of them, nobody knows who is missing.
 _STANDARD = text(
     f"""
     WITH standard AS (
         SELECT * FROM standard_windows WHERE last = :last AND first IS NOT DISTINCT FROM :first
-    ), kept AS (
-        SELECT user_id, top.currency, top.orders, revenue_minor, rank FROM standard
-        JOIN top_users AS top ON top.window_name = standard.name
-        WHERE CAST(:currency AS text) IS NULL OR top.currency = :currency
+    ), ranked AS (
+        SELECT window_name, currency FROM top_users WHERE window_name = (SELECT name FROM standard) AND rank = 1
+          AND (CAST(:currency AS text) IS NULL OR currency = :currency)
     ), depth AS (
-        SELECT revenue_minor, user_id, currency FROM kept WHERE rank = {RANKS}
-        ORDER BY revenue_minor DESC, user_id DESC, currency DESC LIMIT 1
+        SELECT revenue_minor, user_id, currency FROM ranked JOIN top_users USING (window_name, currency)
+        WHERE rank = {RANKS} ORDER BY revenue_minor DESC, user_id DESC, currency DESC LIMIT 1
     )
     SELECT as_of, extract(epoch FROM now() - as_of)::float AS lag_seconds, EXISTS (SELECT FROM depth) AS has_depth,
         answer.*
     FROM standard LEFT JOIN (
-        SELECT user_id, currency, orders, revenue_minor FROM kept
-        WHERE {_BEHIND} AND NOT EXISTS (
-            SELECT FROM depth WHERE (depth.revenue_minor, depth.user_id, depth.currency)
-                > (kept.revenue_minor, kept.user_id, kept.currency))
-        {_ORDER}
+        SELECT page.* FROM ranked CROSS JOIN LATERAL (
+            SELECT user_id, currency, orders, revenue_minor FROM top_users AS kept
+            WHERE window_name = ranked.window_name AND currency = ranked.currency AND {_BEHIND} AND NOT EXISTS (
+                SELECT FROM depth WHERE (depth.revenue_minor, depth.user_id, depth.currency)
+                    > (kept.revenue_minor, kept.user_id, kept.currency))
+            ORDER BY rank LIMIT :limit
+        ) AS page {_ORDER}
     ) AS answer ON true
     """
 ).bindparams(bindparam("first", type_=Date), *_AFTER)

@@ -74,9 +74,10 @@ def audit(connection: Connection, days: Sequence[date], console: Console, *, rep
     found: list[Drift] = []
     try:
         for day in track(days, "Days", console=console, disable=not is_shown):
-            found += run(drift.audit, [day], repair=repair)
+            found += run(drift.compare, [day], repair=repair)
     except rollups.UntrustedWatermark:
         raise LocalError(UNTRUSTED) from None
+    run(drift.note, found)
     return found
 
 

@@ -14,8 +14,10 @@ from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 MICROSECONDS = 1_000_000
-# What one transaction writes: some hundred kilobytes of each table, and as many events as a fold takes at once.
-ORDERS_PER_SLICE = 10_000
+# What one transaction writes: some hundred kilobytes of each table, and as many events as a fold takes at once. Of a
+# small history less, so that there is something to do for several processes.
+ORDERS_PER_SLICE_MAX = 10_000
+SLICES_MIN = 8
 # The shop grows by half in a year.
 GROWTH_PER_DAY = 1.5 ** (1 / 365)
 MONDAY_TO_SUNDAY = (1.12, 1.04, 1.00, 1.01, 1.06, 0.92, 0.85)
@@ -49,12 +51,16 @@ class History:
         return self.until - timedelta(days=self.days)
 
     @property
+    def orders_per_slice(self) -> int:
+        return min(ORDERS_PER_SLICE_MAX, -(-self.orders // SLICES_MIN))
+
+    @property
     def slices(self) -> int:
-        return -(-self.orders // ORDERS_PER_SLICE)
+        return -(-self.orders // self.orders_per_slice)
 
     def numbers(self, part: int) -> range:
         """Which of the history's orders belong to a slice."""
-        return range(part * ORDERS_PER_SLICE, min((part + 1) * ORDERS_PER_SLICE, self.orders))
+        return range(part * self.orders_per_slice, min((part + 1) * self.orders_per_slice, self.orders))
 
     def dice(self, purpose: str) -> random.Random:
         """The same throws for the same purpose, whichever process throws them."""

@@ -104,8 +104,9 @@ def _here(engine: Engine, settings: Settings, history: History) -> Iterator[tupl
 
 def _in_processes(settings: Settings, history: History, workers: int) -> Iterator[tuple[int, Written]]:
     """The slices as they are done, in any sequence. At Ctrl-C, those that are begun are finished."""
-    # Spawned: the bars have a thread, and a fork would inherit its locks.
-    context = multiprocessing.get_context("spawn")
+    # Not forked from this process: the bars have a thread, and a fork would inherit its locks.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([writing.__name__])
     executor = ProcessPoolExecutor(workers, context, initializer=_begin_process)
     try:
         parts = {executor.submit(_write_slice_there, settings, history, part): part for part in range(history.slices)}

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,19 +27,23 @@ DAY, MOMENT = timedelta(days=1), timedelta(microseconds=1)
 has_faketime = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="libfaketime comes for Linux on x86-64 only"
 )
-# A process that accepts one order, with the zone of its settings, at whatever time its clock shows.
+# A process that accepts orders, with the zone of its settings, while its clock stands at one moment after the other.
 PLACE = """
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
 from world import World
 from runtime import settings
 
 world = World()
-user = SimpleNamespace(id=UUID("{user}"))
-request = world.request(user, {{"BOWL": 1}}, key="{key}")
-[answer] = world.accept(request, terms=replace(world.terms, zone=settings.current().zone))
-print(answer.order_id)
+user, clock, *moments = sys.argv[1:]
+for moment in moments:
+    Path(clock).write_text(moment)
+    request = world.request(SimpleNamespace(id=UUID(user)), {"BOWL": 1}, key=moment)
+    [answer] = world.accept(request, terms=replace(world.terms, zone=settings.current().zone))
+    assert answer.order_id
 """
 
 
@@ -47,18 +52,21 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)
 
 
-def place_at(world: World, user: object, moment: datetime) -> None:
-    """Place an order in a process whose clock shows this moment."""
+def place_at(user: object, clock: Path, moments: list[datetime]) -> None:
+    """Place an order at each of these moments, as the clock of the process that accepts it shows them."""
+    spelled = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in moments]
+    clock.write_text(spelled[0])
     environment = {
         **os.environ,
         "REPORTING_TZ": "America/New_York",
         "LD_PRELOAD": str(faketime()),
-        "FAKETIME": f"@{moment:%Y-%m-%d %H:%M:%S}",
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "TZ": "UTC",
         "PYTHONPATH": os.pathsep.join(["tests", "."]),
     }
-    code = PLACE.format(user=user, key=moment.isoformat())
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", PLACE, str(user), str(clock), *spelled], env=environment, check=True)
 
 
 @pytest.mark.parametrize("day", HOURS, ids=str)
@@ -72,22 +80,22 @@ def test_days_on_which_clocks_change_begin_and_end_at_midnight_in_new_york(day: 
 
 
 @has_faketime
-@pytest.mark.parametrize("day", HOURS, ids=str)
-def test_orders_around_both_midnights_are_counted_on_their_day(world: World, day: date) -> None:
+def test_orders_around_the_midnights_of_such_days_are_counted_on_their_day(world: World, tmp_path: Path) -> None:
     user = world.user()
     world.product("BOWL")
-    # Some seconds pass while the process starts.
-    for moment in (midnight(day) - timedelta(seconds=30), midnight(day), midnight(day + DAY)):
-        place_at(world, user.id, moment)
-    place_at(world, user.id, midnight(day + DAY) - timedelta(minutes=30))
+    second = timedelta(seconds=1)
+    edges = [(midnight(day), midnight(day + DAY)) for day in HOURS]
+    moments = [at for begin, end in edges for at in (begin - second, begin, end - second, end)]
+    place_at(user.id, tmp_path / "clock", moments)
     world.work_until_idle()
     world.fold()
-    window = Window(day - DAY, day + DAY)
-    with database.transaction(Role.API) as connection:
-        _, days = analytics.orders_per_day(connection, window, None, exact=False)
-        _, spent = user_revenue.spending(connection, user.id, window, None, exact=False)
-    expected = [(day - DAY, 1), (day, 2), (day + DAY, 1)]
-    assert [(each.day, each.orders) for each in days] == [(each.day, each.orders) for each in spent] == expected
+    for day in HOURS:
+        window = Window(day - DAY, day + DAY)
+        with database.transaction(Role.API) as connection:
+            _, days = analytics.orders_per_day(connection, window, None, exact=False)
+            _, spent = user_revenue.spending(connection, user.id, window, None, exact=False)
+        expected = [(day - DAY, 1), (day, 2), (day + DAY, 1)]
+        assert [(each.day, each.orders) for each in days] == [(each.day, each.orders) for each in spent] == expected
     assert drifted(world) == []
 
 

@@ -23,7 +23,7 @@ FILL = """
     INSERT INTO {table} ({period}, user_id, currency, orders, revenue_minor)
     SELECT {of_day}, CAST('00000000-0000-7000-8000-' || lpad(to_hex(u), 12, '0') AS uuid), currency, count(*),
         sum((u * 7919 + day * 104729) % 1000)
-    FROM generate_series(1, :users) AS u, generate_series(0, 400) AS day,
+    FROM generate_series(1, :users) AS u, generate_series(0, :days) AS day,
         LATERAL (SELECT CAST(:last AS date) - day AS placed_on) AS d,
         LATERAL (SELECT CASE WHEN u % 3 = 0 THEN 'USD' ELSE 'EUR' END AS currency) AS c
     WHERE (u + day) % 5 = 0 GROUP BY 1, 2, 3
@@ -36,12 +36,12 @@ RECOUNT = """
 """
 
 
-def fill(world: World, users: int = USERS, last: date = TODAY) -> None:
+def fill(world: World, users: int = USERS, last: date = TODAY, days: int = 400) -> None:
     for table, period, of_day in (
         ("daily_user_revenue", "placed_on", "placed_on"),
         ("monthly_user_revenue", "month", "date_trunc('month', placed_on)::date"),
     ):
-        world.sql(FILL.format(table=table, period=period, of_day=of_day), users=users, last=last)
+        world.sql(FILL.format(table=table, period=period, of_day=of_day), users=users, last=last, days=days)
     world.sql(
         "INSERT INTO daily_orders SELECT placed_on, currency, 'delivered', sum(orders), sum(revenue_minor)"
         " FROM daily_user_revenue GROUP BY placed_on, currency"
@@ -111,7 +111,7 @@ def test_pages_of_any_size_hold_every_user_once(world: World, window: Window) ->
 
 
 def test_behind_the_ranks_that_are_kept_the_rest_is_added_up(world: World) -> None:
-    fill(world, users=RANKS * 3)
+    fill(world, users=RANKS * 9 // 5, days=100)
     compute(StandardWindow.DAYS_90)
     window = window_of(StandardWindow.DAYS_90, TODAY)
     users, computed = paged(window, None, 450)
@@ -162,22 +162,19 @@ def read(window: Window, currency: str | None) -> tuple[Sequence[UserRevenue], i
     return found.users, sum(plan.buffers for plan in plans)
 
 
-@pytest.mark.parametrize("currency", [None, "EUR"])
-def test_a_month_and_a_standard_window_cost_the_same_however_many_users_there_are(
-    world: World, currency: str | None
-) -> None:
-    bounds = {MONTH: 250, window_of(StandardWindow.DAYS_365, TODAY): 60}
-    for users in (60, 6000):
+def test_a_month_and_a_standard_window_cost_the_same_however_many_users_there_are(world: World) -> None:
+    bounds = {MONTH: 250, window_of(StandardWindow.DAYS_365, TODAY): 50}
+    for users in (60, 3000):
         world.sql("TRUNCATE daily_user_revenue, monthly_user_revenue, daily_orders")
         fill(world, users)
         compute(StandardWindow.DAYS_365)
         world.sql("ANALYZE monthly_user_revenue, daily_orders, top_users")
-        for window, buffers in bounds.items():
-            assert read(window, currency)[1] <= buffers, (users, window)
+        for (window, buffers), currency in itertools.product(bounds.items(), [None, "EUR"]):
+            assert read(window, currency)[1] <= buffers, (users, window, currency)
 
 
 def test_what_a_user_spends_is_read_day_by_day_along_the_key(world: World) -> None:
-    fill(world, 3000)
+    fill(world, 800)
     world.sql("ANALYZE daily_user_revenue")
     user = world.sql("SELECT user_id FROM daily_user_revenue LIMIT 1")[0][0]
     window = Window(TODAY - timedelta(days=365), TODAY)
@@ -191,5 +188,6 @@ def test_what_a_user_spends_is_read_day_by_day_along_the_key(world: World) -> No
     )
     assert [(day.day, day.orders, day.revenue_minor) for day in spent] == [tuple(row) for row in kept]
     [scan] = [scan for plan in plans for scan in plan.scans if scan.table == "daily_user_revenue"]
-    assert (scan.rows + scan.removed, scan.index) == (len(kept), "pk_daily_user_revenue")
+    assert scan.index == "pk_daily_user_revenue"
+    assert scan.rows + scan.removed == pytest.approx(len(kept), rel=0.05), "told as an average of the days"
     assert sum(plan.buffers for plan in plans) < 8 * 366
