@@ -186,16 +186,9 @@ def test_a_replica_that_hangs_holds_up_no_request_for_longer_than_a_statement(
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_replica_that_was_promoted_is_not_read_from(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pair(tmp_path_factory.mktemp("promoted")) as own, serving(create_app(own.settings)) as server:
-        engine = database.engine(own.settings, DatabaseRole.API)
-        with engine.begin() as connection:
-            user = users.register(connection, "staff@example.com", "x", Role.STAFF, "Staff")
-        engine.dispose()
-        headers = {"Authorization": f"Bearer {server.services.tokens.issue(user, uuid7())}"}
-        with Client(base_url=server.url, headers=headers, timeout=30, trust_env=False) as client:
-            eventually(lambda: read(server, client) == {"replica"}, "reads from the replica")
-            own.on_replica("SELECT pg_promote()")
-            eventually(lambda: read(server, client) == {"primary"}, "reads from the primary")
-            time.sleep(2)
-            assert read(server, client) == {"primary"}
+def test_a_replica_that_was_promoted_is_not_read_from(servers: Pair, server: Server, staff: Client) -> None:
+    """The last one of this file: afterwards, there is no replica any more."""
+    servers.on_replica("SELECT pg_promote()")
+    eventually(lambda: read(server, staff) == {"primary"}, "reads from the primary")
+    time.sleep(2)
+    assert read(server, staff) == {"primary"}
