@@ -108,11 +108,12 @@ def analytics_command(
         Path | None,
         typer.Option("--data", metavar="DIR", help="Keep both databases here, and use them if they are there."),
     ] = None,
+    check: Annotated[bool, typer.Option(help="Run `orders check` on the large one at the end.")] = True,
     as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
 ) -> None:
     """What an answer costs at ten thousand and at ten million orders. Ten million take some 20 GB of disk."""
-    options = analytics.Options(orders, small, users, days, rounds, workers)
+    options = analytics.Options(orders, small, users, days, rounds, workers, check)
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="orders-bench-") as temporary:
         measured = analytics.run(data or Path(temporary), options, Progress(console), console)

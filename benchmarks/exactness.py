@@ -246,7 +246,10 @@ def settle() -> list[UUID]:
         return [users.register(connection, email, "x", UserRole.CUSTOMER, None).id for email in emails]
 
 
-def main(*, seconds: Annotated[float, typer.Option(min=1, help="How long they write.")] = 60.0) -> None:
+def main(
+    *,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they write.")] = 60.0,
+) -> None:
     """Run the campaign in a database of its own; exit code 1 if anything differs, or too little was compared."""
     progress, console = Progress(Console(stderr=True)), Console()
     with tempfile.TemporaryDirectory(prefix="orders-bench-") as directory:

@@ -67,6 +67,13 @@ PLANTED = (
     ),
     Planted("status-is-last-event", "UPDATE orders SET version = 4 WHERE id = '{order}'"),
     Planted(
+        "status-is-last-event",
+        "INSERT INTO order_events (order_id, version, from_status, to_status, actor, amount_minor, currency, user_id,"
+        " placed_on) SELECT order_id, 2, 'pending', 'cancelled', 'owner', amount_minor, currency, user_id, placed_on"
+        " FROM order_events WHERE order_id = '{waiting}'",
+        "{waiting}",
+    ),
+    Planted(
         "events-carry-their-order",
         "UPDATE order_events SET placed_on = placed_on - 1 WHERE order_id = '{late}' AND version = 2",
         "{late} v2",

@@ -189,6 +189,7 @@ def test_a_replica_that_hangs_holds_up_no_request_for_longer_than_a_statement(
 def test_a_replica_that_was_promoted_is_not_read_from(servers: Pair, server: Server, staff: Client) -> None:
     """The last one of this file: afterwards, there is no replica any more."""
     servers.on_replica("SELECT pg_promote()")
+    servers.on_replica("CREATE TABLE its_own_way AS SELECT generate_series(1, 100000)")  # its log is longer now
     eventually(lambda: read(server, staff) == {"primary"}, "reads from the primary")
     time.sleep(2)
     assert read(server, staff) == {"primary"}

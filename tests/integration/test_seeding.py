@@ -23,10 +23,10 @@ from world import World, empty_database
 
 from api import views
 from models import identifiers
-from models.lifecycle import BY_ENDS, FINAL, HOLDING, Actor, Status
+from models.lifecycle import BY_ENDS, FINAL, HOLDING, Actor, Policy, Status
 from ops import check, cli
 from ops.seeding import writing
-from ops.seeding.history import SLICES_MIN
+from ops.seeding.history import SLICES_MIN, History
 from runtime import database, settings
 
 ORDERS, DAYS = 800, 200
@@ -233,13 +233,22 @@ def test_stock_that_runs_short_comes_in_by_the_lot(world: World) -> None:
 def test_stock_that_others_change_while_a_slice_is_written_counts_both(world: World) -> None:
     seed(orders=10)
     before = stock(world)
+    history = History(400, DAYS, 40, 2, date.today())  # noqa: DTZ011 - REPORTING_TZ is UTC, and so is the test's
+
+    def write() -> None:
+        engine = database.bulk_engine(settings.current())
+        with engine.begin() as connection:
+            writing.write_customers(connection, history)
+            writing.write_slice(connection, history, 0, Policy.of(settings.current()))
+        engine.dispose()
+
     waits = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
     with ThreadPoolExecutor(1) as threads:
         with database.transaction() as others:
             others.execute(text("UPDATE products SET on_hand = on_hand + 7, reserved = reserved + 3"))
-            seeding_too = threads.submit(seed, "--seed", "2", orders=40)
+            writing_too = threads.submit(write)
             eventually(lambda: bool(world.sql(waits)))
-        seeding_too.result(PATIENCE_SECONDS)
+        writing_too.result(PATIENCE_SECONDS)
     for now, then in zip(stock(world), before, strict=True):
         assert now.sku == then.sku
         assert now.reserved == then.reserved + 3 + now.held - then.held
