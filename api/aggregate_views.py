@@ -1,4 +1,4 @@
-"""What analysts get: the JSON form of the daily aggregates, and as of when they are true."""
+"""What analysts get: the JSON form of the aggregates, and as of when they are true."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -7,26 +7,72 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from api.periods import Period
 from api.views import Minor, Timestamp, View
-from models.analytics import Day, Freshness, UserRevenue
+from models import fulfilment
+from models.analytics import Day, FulfilmentDay
+from models.freshness import Freshness
 from models.lifecycle import Status
+from models.user_revenue import Computed, Spending, UserRevenue
+
+FirstDay = Annotated[date, Field(description="of a week or a month, the first day of it that lies in the window")]
+IsFinal = Annotated[bool, Field(description="the day is over and every order of it has reached a final status")]
+Seconds = Annotated[
+    float | None,
+    Field(description=f"at most {fulfilment.ERROR:.0%} from the exact one; null where nothing was delivered"),
+]
 
 
 class DayView(View):
-    day: date
+    day: FirstDay
     currency: str
     orders: int
     revenue_minor: Minor
-    is_final: Annotated[bool, Field(description="the day is over and every order of it has reached a final status")]
+    is_final: IsFinal
 
     @classmethod
-    def of(cls, day: Day, today: date) -> Self:
+    def of(cls, period: Period, currency: str, days: Sequence[Day], today: date) -> Self:
         return cls(
-            day=day.day,
-            currency=day.currency,
-            orders=day.orders,
-            revenue_minor=day.revenue_minor,
-            is_final=day.day < today and day.open_orders == 0,
+            day=period.first,
+            currency=currency,
+            orders=sum(day.orders for day in days),
+            revenue_minor=sum(day.revenue_minor for day in days),
+            is_final=period.last < today and not any(day.open_orders for day in days),
+        )
+
+
+class FulfilmentView(View):
+    day: FirstDay
+    delivered: int
+    median_seconds: Seconds
+    p95_seconds: Seconds
+    is_final: IsFinal
+
+    @classmethod
+    def of(cls, period: Period, days: Sequence[FulfilmentDay], today: date) -> Self:
+        histogram = fulfilment.merged(day.histogram for day in days)
+        return cls(
+            day=period.first,
+            delivered=sum(histogram.values()),
+            median_seconds=fulfilment.quantile(histogram, 0.5),
+            p95_seconds=fulfilment.quantile(histogram, 0.95),
+            is_final=period.last < today and not any(day.open_orders for day in days),
+        )
+
+
+class SpendView(View):
+    day: FirstDay
+    currency: str
+    orders: Annotated[int, Field(description="those that were confirmed and not cancelled since")]
+    spend_minor: Minor
+
+    @classmethod
+    def of(cls, period: Period, currency: str, days: Sequence[Spending]) -> Self:
+        return cls(
+            day=period.first,
+            currency=currency,
+            orders=sum(day.orders for day in days),
+            spend_minor=sum(day.revenue_minor for day in days),
         )
 
 
@@ -54,6 +100,14 @@ class OrdersPerDayView(FreshView):
     data: Sequence[DayView]
 
 
+class FulfilmentTimesView(FreshView):
+    data: Sequence[FulfilmentView]
+
+
+class SpendingView(FreshView):
+    data: Sequence[SpendView]
+
+
 class StatusCountsView(FreshView):
     """`{status: orders}`, and as of when; `data` holds the same counts in the envelope of the other answers."""
 
@@ -72,3 +126,10 @@ class RevenueByUserView(FreshView):
     data: Sequence[UserRevenueView]
     has_more: bool
     next_cursor: str | None
+    computed: Annotated[
+        Computed,
+        Field(
+            description="`standard_window`: found ahead, as of `as_of`; `calendar_month`: read along an index; "
+            "`live`: added up for this request, which takes the longer the more users there are"
+        ),
+    ]

@@ -136,6 +136,24 @@ async def _if_none_match(
     return _versions(if_none_match)
 
 
+@dataclass(frozen=True)
+class Tags:
+    """The entity tags that a caller has. They are compared weakly (RFC 9110, section 8.8.3.2)."""
+
+    named: frozenset[str]
+
+    def __contains__(self, tag: str) -> bool:
+        return "*" in self.named or tag.removeprefix("W/") in self.named
+
+
+async def _known_tags(
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="the ETag the caller has; 304 while it holds")
+    ] = None,
+) -> Tags:
+    return Tags(frozenset(each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")))
+
+
 async def _if_match(
     if_match: Annotated[
         str | None, Header(alias="If-Match", description="move the order only if this is its ETag; else 412")
@@ -181,6 +199,7 @@ UserId = Annotated[UUID, Depends(_user_id)]
 ApiKeyId = Annotated[UUID, Depends(_api_key_id)]
 LetterId = Annotated[int, Depends(_letter_id)]
 IfNoneMatch = Annotated[Versions, Depends(_if_none_match)]
+KnownTags = Annotated[Tags, Depends(_known_tags)]
 IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]
 ClientAddress = Annotated[str, Depends(_address)]

@@ -7,7 +7,17 @@ from typing import Any
 
 from api import demo_order as demo
 from api import exports, problems, sheets
-from api.aggregate_views import DayView, OrdersPerDayView, RevenueByUserView, StatusCountsView, UserRevenueView
+from api.aggregate_views import (
+    DayView,
+    FulfilmentTimesView,
+    FulfilmentView,
+    OrdersPerDayView,
+    RevenueByUserView,
+    SpendingView,
+    SpendView,
+    StatusCountsView,
+    UserRevenueView,
+)
 from api.key_views import ApiKeyView, NewApiKeyView
 from api.letter_views import DeadLetterDetailView, DeadLetterView
 from api.ops_views import (
@@ -36,13 +46,14 @@ from api.views import (
     View,
 )
 from models import errors
-from models.analytics import Freshness
 from models.api_key_desk import NewKey
 from models.dead_letters import Resolution
+from models.freshness import Freshness
 from models.lifecycle import Status
 from models.permissions import Role
 from models.pipeline import PipelineProblem
 from models.transition_requests import RequestState
+from models.user_revenue import Computed
 
 EMAIL = "clara@example.com"
 PASSWORD = "two bowls and one kettle"
@@ -78,6 +89,9 @@ _SERVICE = AccountView(
 _TOKENS = TokensView(access_token=ACCESS_TOKEN, expires_in=900, refresh_token=REFRESH_TOKEN)
 _CODES = RecoveryCodesView(recovery_codes=[RECOVERY_CODE, "mfxg-65di-mvza-ozdp-nu3t-qmjs-pb7x"])
 _DAY = DayView(day=DAY, currency="EUR", orders=1, revenue_minor=demo.order(1).total_minor, is_final=True)
+_USER_REVENUE = UserRevenueView(user_id=demo.USER_ID, currency="EUR", orders=1, revenue_minor=_DAY.revenue_minor)
+_FULFILMENT = FulfilmentView(day=DAY, delivered=1, median_seconds=262000, p95_seconds=262000, is_final=True)
+_SPEND = SpendView(day=DAY, currency="EUR", orders=1, spend_minor=_DAY.revenue_minor)
 _FRESH = {"as_of": AS_OF, "lag_seconds": 0.42}
 _EVENTS = [EventView.of(event) for event in demo.EVENTS]
 _PIPELINE = PipelineView(
@@ -94,7 +108,14 @@ _PIPELINE = PipelineView(
     relay=AttendanceView(alive=2, leader=LeaderView(name="relay@shop-1", since=AS_OF, beat_age_seconds=1.204)),
     workers=WorkersView(alive=3),
     beat=AttendanceView(alive=2, leader=LeaderView(name="beat-7@shop-2", since=AS_OF, beat_age_seconds=0.731)),
-    rollups=RollupsView(as_of=AS_OF, lag_seconds=0.42),
+    rollups=RollupsView(
+        as_of=AS_OF,
+        lag_seconds=0.42,
+        held_back_by=None,
+        audited_at=demo.at("2026-03-06T07:30:00"),
+        drift=0,
+        trusted=True,
+    ),
     stuck_orders=0,
     dead_letters=1,
     overdue=[],
@@ -126,6 +147,8 @@ PARAMETERS: Mapping[str, object] = {
     "from": "2026-03-01",
     "to": "2026-03-31",
     "currency": "EUR",
+    "group_by": "day",
+    "window": "30d",
 }
 
 REQUESTS: Mapping[str, object] = {
@@ -170,6 +193,11 @@ def problem(kind: type[errors.OrderPipelineError]) -> dict[str, Any]:
     """The problem document of a refusal."""
     document: dict[str, Any] = json.loads(problems.document(demo.refusal(kind), demo.REQUEST_ID))
     return document
+
+
+def _table(row: View) -> str:
+    columns = list(type(row).model_fields)
+    return sheets.header(columns) + sheets.rows(columns, [row.model_dump(mode="json")])
 
 
 _BATCH = BatchView(
@@ -239,11 +267,10 @@ ANSWERS: Mapping[tuple[str, str], object] = {
     ("discard_dead_letter", "200"): _DISCARDED,
     ("orders_per_day", "200"): OrdersPerDayView(data=[_DAY], **_FRESH),
     ("revenue_by_user", "200"): RevenueByUserView(
-        data=[UserRevenueView(user_id=demo.USER_ID, currency="EUR", orders=1, revenue_minor=_DAY.revenue_minor)],
-        has_more=False,
-        next_cursor=None,
-        **_FRESH,
+        data=[_USER_REVENUE], has_more=False, next_cursor=None, computed=Computed.CALENDAR_MONTH, **_FRESH
     ),
+    ("fulfilment_times", "200"): FulfilmentTimesView(data=[_FULFILMENT], **_FRESH),
+    ("get_spending", "200"): SpendingView(data=[_SPEND], **_FRESH),
     ("get_pipeline", "200"): _PIPELINE,
     ("status_counts", "200"): StatusCountsView.of(
         {status: int(status is Status.DELIVERED) for status in Status}, Freshness(AS_OF, 0.42)
@@ -251,8 +278,10 @@ ANSWERS: Mapping[tuple[str, str], object] = {
 }
 # Answers that are not JSON, by operation and media type.
 TEXTS: Mapping[tuple[str, str], str] = {
-    ("orders_per_day", "text/csv"): sheets.header(list(DayView.model_fields))
-    + sheets.rows(list(DayView.model_fields), [_DAY.model_dump(mode="json")]),
+    ("orders_per_day", exports.CSV): _table(_DAY),
+    ("revenue_by_user", exports.CSV): _table(_USER_REVENUE),
+    ("fulfilment_times", exports.CSV): _table(_FULFILMENT),
+    ("get_spending", exports.CSV): _table(_SPEND),
     ("list_orders", exports.NDJSON): exports.lines([demo.record(4)]),
     ("list_orders", exports.CSV): sheets.header(exports.COLUMNS) + exports.sheet([demo.record(4)]),
     ("stream_order", "text/event-stream"): "retry: 1000\n\n"

@@ -46,16 +46,16 @@ LINE_ENDS = str.maketrans({"\u2028": r"\u2028", "\u2029": r"\u2029"})
 Read = Callable[[Order | None], Awaitable[Sequence[Order]]]
 
 
-def wanted(accept: str) -> str:
+def wanted(accept: str, known: Sequence[str] = (NDJSON, CSV)) -> str:
     """The media type to answer with: the one of highest quality among those that are named (RFC 9110, section 12.5.1).
 
-    JSON is the answer to a wildcard, to a draw, and to whatever we do not have.
+    `known`: what there is beside JSON. JSON is the answer to a wildcard, to a draw, and to whatever we do not have.
     """
     qualities: dict[str, float] = {}
     for each in accept.lower().split(","):
         name, *parameters = (part.strip() for part in each.split(";"))
         qualities["*" if name in WILDCARDS else name] = _quality(parameters)
-    best = max((NDJSON, CSV), key=lambda kind: qualities.get(kind, 0.0))
+    best = max(known, key=lambda kind: qualities.get(kind, 0.0))
     quality = qualities.get(best, 0.0)
     json_wins = qualities.get(JSON, 0.0) >= quality or (JSON not in qualities and qualities.get("*", 0.0) > quality)
     return JSON if json_wins else best

@@ -12,7 +12,8 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "description": "the path of what was made",
         "example": "/v1/orders/019cadd4-c134-74fe-9b1e-7a2c48e06f31",
     },
-    "ETag": {"description": "the order's version", "example": '"v1"'},
+    "ETag": {"description": "what `If-None-Match` takes; of an order, its version", "example": '"v1"'},
+    "Vary": {"description": "what else the answer depends on (RFC 9110)", "example": "Accept"},
     "Link": {
         "description": "the next page (RFC 8288), if there is one",
         "example": '</v1/orders?limit=20&cursor=…>; rel="next"',
@@ -37,11 +38,12 @@ _SPELLED = {name: header | {"schema": {"type": "string"}} for name, header in HE
 ALWAYS_THERE = {
     name: header | {"required": True}
     for name, header in _SPELLED.items()
-    if name not in ("Link", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy")
+    if name not in ("Link", "Idempotent-Replayed", "Vary", "RateLimit", "RateLimit-Policy")
 }
 
 # Only what is counted says what is left: that the process lives is answered to anybody.
 EVERY: Mapping[str, bool] = {"X-Request-ID": True, "RateLimit-Policy": False, "RateLimit": False}
+_AGGREGATES = ("orders_per_day", "revenue_by_user", "status_counts", "fulfilment_times", "get_spending")
 # Operation and status → its headers, and whether they are always there. What follows from a rule is in `of`.
 OWN: Mapping[tuple[str, str], Mapping[str, bool]] = {
     ("place_order", "201"): {"Location": True, "ETag": True},
@@ -51,6 +53,7 @@ OWN: Mapping[tuple[str, str], Mapping[str, bool]] = {
     ("get_order", "304"): {"ETag": True},
     ("request_transition", "200"): {"Location": False, "ETag": False},
     ("request_transition", "202"): {"Location": True},
+    **{(name, status): {"ETag": True, "Vary": False} for name in _AGGREGATES for status in ("200", "304")},
 }
 # Answers that are stored with the key, and given again when it comes again.
 STORED = frozenset({"201", "207", "409", "422"})

@@ -1,6 +1,7 @@
 """What people on call get: the JSON form of how the pipeline is doing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
@@ -54,9 +55,29 @@ class WorkersView(View):
     alive: Annotated[int, Field(description="how many were heard of in the last 15 s")]
 
 
+class HoldUpView(View):
+    pid: Annotated[int | None, Field(description="of the session; null: a prepared transaction, named by `prepared`")]
+    prepared: str | None
+    user: str | None
+    database: str | None
+    application: str | None
+    since: Annotated[Timestamp, Field(description="when it began, or a little before it began to write")]
+
+
 class RollupsView(View):
     as_of: Timestamp
     lag_seconds: Seconds
+    held_back_by: Annotated[
+        HoldUpView | None, Field(description="the transaction that has kept `as_of` where it is for more than 10 s")
+    ]
+    audited_at: Annotated[Timestamp | None, Field(description="when days were last compared with a recount")]
+    drift: Annotated[int, Field(description="how many rows were wrong then; they were repaired")]
+    trusted: Annotated[bool, Field(description="false: a restored dump, or a hand in the database; a rebuild follows")]
+
+    @classmethod
+    def of(cls, rollups: pipeline.Rollups) -> Self:
+        rounded = replace(rollups, lag_seconds=round(rollups.lag_seconds, 3))
+        return cls.model_validate(rounded)
 
 
 class PipelineView(View):
@@ -84,7 +105,7 @@ class PipelineView(View):
             relay=AttendanceView.of(seen.relay),
             workers=WorkersView(alive=seen.workers.alive),
             beat=AttendanceView.of(seen.beat),
-            rollups=RollupsView(as_of=seen.rollups_as_of, lag_seconds=round(seen.rollup_lag_seconds, 3)),
+            rollups=RollupsView.of(seen.rollups),
             stuck_orders=seen.stuck_orders,
             dead_letters=seen.dead_letters,
             overdue=seen.overdue,

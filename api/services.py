@@ -1,5 +1,6 @@
 """What an API process holds for as long as it runs."""
 
+import asyncio
 from dataclasses import dataclass
 
 from api import acceptor, lookout
@@ -10,6 +11,7 @@ from api.database import Database
 from api.hashing import HashingGate
 from api.key_use import KeyUse
 from api.lookout import Lookout
+from api.reads import Reads
 from api.throttle import Throttle
 from api.tokens import Tokens
 from api.trail import Trail
@@ -29,6 +31,7 @@ class Services:
     policy: Policy
     database: Database
     hurried: Database
+    replica: Reads | None
     tokens: Tokens
     api_keys: ApiKeys
     lookout: Lookout
@@ -39,6 +42,10 @@ class Services:
     watch: Watch
     trail: Trail
 
+    def reads(self, exact: bool = False) -> Database | Reads:
+        """Where to read lists and analytics: from the replica, if there is one. Only the primary knows this moment."""
+        return self.database if exact or self.replica is None else self.replica
+
 
 async def start(settings: Settings) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
@@ -47,13 +54,15 @@ async def start(settings: Settings) -> Services:
     policy = Policy.of(settings)
     looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
     hashing = HashingGate()
-    # Made now, so that the first unknown user does not cost twice what a known one costs.
-    await hashing.run(lambda: passwords.decoy_hash(settings))
+    # Made now, so that the first unknown user does not cost twice what a known one costs. Not through the gate, which
+    # gives up where a busy machine leaves its threads no time: a process would not start then.
+    await asyncio.to_thread(passwords.decoy_hash, settings)
     return Services(
         settings=settings,
         policy=policy,
         database=api_database,
         hurried=hurried,
+        replica=_replica(settings, api_database),
         tokens=tokens,
         api_keys=ApiKeys(api_database, looking, KeyUse(api_database)),
         lookout=looking,
@@ -66,12 +75,21 @@ async def start(settings: Settings) -> Services:
     )
 
 
+def _replica(settings: Settings, primary: Database) -> Reads | None:
+    if settings.database_read_url is None:
+        return None
+    replica = Database(database.async_engine(settings, database.Role.API, settings.database_read_url))
+    return Reads(primary, replica, settings.database_read_lag_max, settings.statement_timeout)
+
+
 async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
     await services.trail.close()
     await services.api_keys.use.close()
     services.hashing.close()
+    if services.replica is not None:
+        await services.replica.close()
     await services.throttle.counters.close()
     await services.lookout.close()
     for each in (services.hurried, services.database):

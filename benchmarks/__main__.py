@@ -1,13 +1,26 @@
 """`orders bench`: what can be measured. (`python -m benchmarks`, which is what `orders bench` starts.)"""
 
 import json
+import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import accept, chaos, chaos_report, pipeline, pipeline_report, profile_accept, report
+from benchmarks import (
+    accept,
+    analytics,
+    analytics_report,
+    chaos,
+    chaos_report,
+    pipeline,
+    pipeline_report,
+    profile_accept,
+    report,
+)
 from ops.failures import LocalError
 from ops.progress import Progress
 
@@ -80,6 +93,35 @@ def pipeline_command(
     else:
         pipeline_report.show(measured, Console())
     raise typer.Exit(int(gate and not all(budget.is_met for budget in pipeline_report.budgets(measured))))
+
+
+@app.command("analytics")
+def analytics_command(
+    *,
+    orders: Annotated[int, typer.Option(min=1000, help="How many there are in the large database.")] = 10_000_000,
+    small: Annotated[int, typer.Option(min=1000, help="How many in the small one.")] = 10_000,
+    users: Annotated[int, typer.Option(min=100, help="Whose they are, in the large one.")] = 100_000,
+    days: Annotated[int, typer.Option(min=366, help="How far back they reach.")] = 730,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each question is put to both.")] = 100,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes seed.")] = os.cpu_count() or 1,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Keep both databases here, and use them if they are there."),
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Run `orders check` on the large one at the end.")] = True,
+    as_json: AsJson = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
+) -> None:
+    """What an answer costs at ten thousand and at ten million orders. Ten million take some 20 GB of disk."""
+    options = analytics.Options(orders, small, users, days, rounds, workers, check)
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="orders-bench-") as temporary:
+        measured = analytics.run(data or Path(temporary), options, Progress(console), console)
+    if as_json:
+        typer.echo(json.dumps(analytics_report.as_json(measured)))
+    else:
+        analytics_report.show(measured, Console())
+    raise typer.Exit(int(gate and not all(budget.is_met for budget in analytics_report.budgets(measured))))
 
 
 @app.command("chaos")

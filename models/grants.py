@@ -34,6 +34,10 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "dead_letters": READ,
         "daily_orders": READ,
         "daily_user_revenue": READ,
+        "monthly_user_revenue": READ,
+        "daily_fulfilment": READ,
+        "standard_windows": READ,
+        "top_users": READ,
         "rollup_state": READ,
         "schedule_state": READ,
         "nodes": READ,
@@ -57,6 +61,10 @@ GRANTS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "dead_letters": ALL,
         "daily_orders": WRITE,
         "daily_user_revenue": WRITE,
+        "monthly_user_revenue": WRITE,
+        "daily_fulfilment": WRITE,
+        "standard_windows": WRITE,
+        "top_users": ALL,
         "rollup_state": frozenset({"SELECT", "UPDATE"}),
         "schedule_state": ALL,
         "nodes": ALL,
@@ -74,6 +82,12 @@ COLUMNS: Mapping[Role, Mapping[str, frozenset[str]]] = {
         "dead_letters": frozenset({"resolved_at", "resolved_because", "resolved_by", "resolved_how"}),
     },
     Role.WORKER: {},
+}
+
+# Functions that run with the owner's rights, and who may call them.
+FUNCTIONS: Mapping[Role, frozenset[str]] = {
+    Role.API: frozenset(),
+    Role.WORKER: frozenset({"restamp_future_events(integer)"}),
 }
 
 

@@ -15,9 +15,14 @@ def uuid7() -> UUID:
 
     RFC 9562, section 5.7, with the fraction of section 6.2, method 3: what one process makes later sorts later.
     """
-    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    return uuid7_of(time.time_ns(), secrets.randbits(62))
+
+
+def uuid7_of(time_ns: int, random_bits: int) -> UUID:
+    """The id of that Unix time with those 62 bits: what is made up anew with the same bits has the same id."""
+    milliseconds, nanoseconds = divmod(time_ns, 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62))
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random_bits)
 
 
 def order_number(order_id: UUID) -> str:

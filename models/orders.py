@@ -134,6 +134,13 @@ order_events = Table(
         f"(version = 1) = (from_status IS NULL) AND (version > 1 OR to_status = '{Status.PENDING}')",
         name="begins_pending",
     ),
+    index(
+        "ix_order_events_placed_on",
+        "placed_on",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+        serves="the audit: the events of the orders of one day",
+    ),
     index("ix_order_events_xid", "xid", serves="fold, exact answers and feed: events since a transaction"),
     comment="append only; carries what the aggregates need, so that folding reads no other table",
 )

@@ -10,10 +10,11 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from models import outbox, schedule, stuck
+from models import hold_ups, outbox, schedule, stuck
+from models.hold_ups import HoldUp
 from models.nodes import SILENT, NodeRole
 from models.outbox import COUNTED_MAX, Backlog
-from models.rollups import NAME
+from models.rollups import NAME, TRUSTED
 
 # From here on somebody should know. The relay dispatches within milliseconds; a lease that is lost costs half a minute.
 OUTBOX_LAG_MAX = timedelta(seconds=60)
@@ -27,6 +28,8 @@ class PipelineProblem(StrEnum):
     BROKER_UNREACHABLE = "broker_unreachable"
     OUTBOX_LAGS = "outbox_lags"
     ROLLUPS_LAG = "rollups_lag"
+    ROLLUPS_DRIFT = "rollups_drift"
+    ROLLUPS_UNTRUSTED = "rollups_untrusted"
     STUCK_ORDERS = "stuck_orders"
     DEAD_LETTERS = "dead_letters"
     TIMETABLE_OVERDUE = "timetable_overdue"
@@ -51,6 +54,18 @@ class Attendance:
 
 
 @dataclass(frozen=True)
+class Rollups:
+    """How old the aggregates are and who keeps them so; how many rows the last audit found wrong; whether they hold."""
+
+    as_of: datetime
+    lag_seconds: float
+    held_back_by: HoldUp | None
+    audited_at: datetime | None
+    drift: int
+    trusted: bool
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """Counts end at `COUNTED_MAX`."""
 
@@ -58,8 +73,7 @@ class Pipeline:
     relay: Attendance
     workers: Attendance
     beat: Attendance
-    rollups_as_of: datetime
-    rollup_lag_seconds: float
+    rollups: Rollups
     stuck_orders: int
     dead_letters: int
     overdue: Sequence[str]
@@ -86,7 +100,9 @@ def _problems(seen: Pipeline) -> Iterator[PipelineProblem]:
         PipelineProblem.NO_BEAT: seen.beat.leader is None,
         PipelineProblem.BROKER_UNREACHABLE: seen.relay.broker_reachable is False,
         PipelineProblem.OUTBOX_LAGS: seen.lag_seconds > OUTBOX_LAG_MAX.total_seconds(),
-        PipelineProblem.ROLLUPS_LAG: seen.rollup_lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
+        PipelineProblem.ROLLUPS_LAG: seen.rollups.lag_seconds > ROLLUP_LAG_MAX.total_seconds(),
+        PipelineProblem.ROLLUPS_DRIFT: seen.rollups.drift > 0,
+        PipelineProblem.ROLLUPS_UNTRUSTED: not seen.rollups.trusted,
         PipelineProblem.STUCK_ORDERS: seen.stuck_orders > 0,
         PipelineProblem.DEAD_LETTERS: seen.dead_letters > 0,
         PipelineProblem.TIMETABLE_OVERDUE: bool(seen.overdue),
@@ -106,8 +122,9 @@ _PRESENT = text(
 
 # Leans on ix_dead_letters_id.
 _COUNTS = text(
-    """
-    SELECT as_of, greatest(extract(epoch FROM now() - as_of), 0)::float AS lag_seconds,
+    f"""
+    SELECT as_of, greatest(extract(epoch FROM now() - as_of), 0)::float AS lag_seconds, audited_at, drift,
+        {TRUSTED} AS trusted,
         (SELECT count(*) FROM (SELECT FROM dead_letters WHERE resolved_at IS NULL LIMIT :limit) AS found) AS dead
     FROM rollup_state WHERE name = :name
     """
@@ -123,8 +140,14 @@ def look(connection: Connection) -> Pipeline:
         relay=present[NodeRole.RELAY],
         workers=present[NodeRole.WORKER],
         beat=present[NodeRole.BEAT],
-        rollups_as_of=counts.as_of,
-        rollup_lag_seconds=counts.lag_seconds,
+        rollups=Rollups(
+            as_of=counts.as_of,
+            lag_seconds=counts.lag_seconds,
+            held_back_by=hold_ups.holding_back(connection),
+            audited_at=counts.audited_at,
+            drift=counts.drift,
+            trusted=counts.trusted,
+        ),
         stuck_orders=sum(each.orders for each in stuck.stuck(connection)),
         dead_letters=counts.dead,
         overdue=[each.entry for each in schedule.overdue(connection)],

@@ -1,4 +1,4 @@
-"""The daily aggregates and how new events are folded into them, each exactly once.
+"""How new events are folded into the aggregates, each exactly once.
 
 The watermark is a transaction id (xid8): events of transactions from `upto` up to the oldest one still running are
 folded, and the watermark moves there, in one transaction. Every transaction below that point has ended and none can
@@ -6,39 +6,14 @@ come, so nothing is missed and nothing counted twice, whatever the sequence in w
 sequence or a timestamp is wrong under concurrency: ids are given out before they commit.)
 """
 
-from sqlalchemy import BigInteger, Column, Connection, Date, Integer, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, text
 
-from models.lifecycle import REVENUE, Status
-from models.metadata import Instant, Xid8, metadata, one_of
+from models.aggregates import AGGREGATES, added, counted
+from models.metadata import Instant, Xid8, metadata
 
 NAME = "orders"
 # A fold is one statement; this bounds its memory and the time it holds the state row.
 EVENTS_PER_FOLD = 50_000
-
-daily_orders = Table(
-    "daily_orders",
-    metadata,
-    Column("placed_on", Date, primary_key=True),
-    Column("currency", Text, primary_key=True),
-    Column("status", Text, primary_key=True),
-    Column("orders", BigInteger, nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
-    one_of("status", Status),
-    comment="orders and their totals by day placed and present status",
-    postgresql_with={"fillfactor": 50},
-)
-
-daily_user_revenue = Table(
-    "daily_user_revenue",
-    metadata,
-    Column("placed_on", Date, primary_key=True),
-    Column("user_id", Uuid, primary_key=True),
-    Column("currency", Text, primary_key=True),
-    Column("orders", Integer, nullable=False),
-    Column("revenue_minor", BigInteger, nullable=False),
-    comment="orders that count as revenue, and their totals, by day placed and user",
-    postgresql_with={"fillfactor": 80},
-)
 
 rollup_state = Table(
     "rollup_state",
@@ -49,10 +24,34 @@ rollup_state = Table(
     Column("horizon", Xid8, nullable=False, comment="at horizon_at, no transaction from here on had begun"),
     Column("horizon_at", Instant, nullable=False),
     Column("folded_at", Instant, nullable=False),
+    Column(
+        "sealed_upto",
+        Xid8,
+        comment="upto, as the last fold or rebuild left it: another one was not written by them",
+    ),
+    Column("cluster", BigInteger, comment="the system identifier of the cluster whose transaction ids these are"),
+    Column("audited_at", Instant),
+    Column(
+        "drift",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="how many rows the last audit found wrong; it must be 0",
+    ),
+    Column("drifted_at", Instant, comment="when an audit last found any"),
 )
 
 
+# A watermark is trusted if it is as our last fold left it, and its transaction ids are those of this very cluster: that
+# of a restored dump means nothing here. Neither does an event from the future (leans on ix_order_events_xid).
+TRUSTED = """(
+    upto IS NOT DISTINCT FROM sealed_upto AND upto <= pg_snapshot_xmax(pg_current_snapshot())
+    AND cluster IS NOT DISTINCT FROM (SELECT system_identifier FROM pg_control_system())
+    AND NOT EXISTS (SELECT FROM order_events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())))"""
+
 _LOCK = text("SELECT CAST(upto AS text) AS upto FROM rollup_state WHERE name = :name FOR UPDATE")
+
+_TRUSTED = text(f"SELECT {TRUSTED} FROM rollup_state WHERE name = :name")
 
 # Runs after the lock is held, so its snapshot is younger than the fold that moved `upto` last. Leans on
 # ix_order_events_xid.
@@ -70,34 +69,9 @@ _BOUND = text(
 )
 
 _FOLD = text(
-    """
-    WITH event AS (
-        SELECT * FROM order_events WHERE xid >= CAST(:since AS xid8) AND xid < CAST(:upto AS xid8)
-    ), by_status AS (
-        INSERT INTO daily_orders (placed_on, currency, status, orders, amount_minor)
-        SELECT placed_on, currency, status, sum(orders), sum(amount_minor) FROM (
-            SELECT placed_on, currency, to_status AS status, 1 AS orders, amount_minor FROM event
-            UNION ALL
-            SELECT placed_on, currency, from_status, -1, -amount_minor FROM event WHERE from_status IS NOT NULL
-        ) AS delta
-        GROUP BY placed_on, currency, status HAVING sum(orders) <> 0 OR sum(amount_minor) <> 0
-        ON CONFLICT (placed_on, currency, status) DO UPDATE SET
-            orders = daily_orders.orders + excluded.orders,
-            amount_minor = daily_orders.amount_minor + excluded.amount_minor
-    ), by_user AS (
-        INSERT INTO daily_user_revenue (placed_on, user_id, currency, orders, revenue_minor)
-        SELECT placed_on, user_id, currency, sum(sign), sum(sign * amount_minor) FROM (
-            SELECT *, (to_status = ANY(:revenue))::int - (coalesce(from_status, '') = ANY(:revenue))::int AS sign
-            FROM event
-        ) AS delta
-        WHERE sign <> 0
-        GROUP BY placed_on, user_id, currency HAVING sum(sign) <> 0 OR sum(sign * amount_minor) <> 0
-        ON CONFLICT (placed_on, user_id, currency) DO UPDATE SET
-            orders = daily_user_revenue.orders + excluded.orders,
-            revenue_minor = daily_user_revenue.revenue_minor + excluded.revenue_minor
-    )
-    SELECT count(*) FROM event
-    """
+    "WITH event AS (SELECT * FROM order_events WHERE xid >= CAST(:since AS xid8) AND xid < CAST(:upto AS xid8)), "
+    + ", ".join(f"{each.table}_folded AS ({added(each, counted(each))})" for each in AGGREGATES)
+    + " SELECT count(*) FROM event"
 )
 
 # A horizon is a transaction id and a time by which no transaction from that id on had begun: here this very transaction
@@ -105,7 +79,8 @@ _FOLD = text(
 _MOVE_WATERMARK = text(
     """
     UPDATE rollup_state SET
-        upto = bound.upto, folded_at = clock_timestamp(),
+        upto = bound.upto, sealed_upto = bound.upto, folded_at = clock_timestamp(),
+        cluster = (SELECT system_identifier FROM pg_control_system()),
         as_of = CASE WHEN bound.upto >= pg_current_xact_id() THEN now()
                      WHEN bound.upto >= horizon THEN horizon_at ELSE as_of END,
         horizon = CASE WHEN bound.upto >= horizon THEN pg_current_xact_id() ELSE horizon END,
@@ -115,10 +90,53 @@ _MOVE_WATERMARK = text(
 )
 
 
+class UntrustedWatermark(Exception):
+    """The rollups' watermark is not ours: a restored dump, a newer schema or a hand in the database. Rebuild them."""
+
+
+_HORIZON = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
+
+_NEW_HORIZON = text(
+    "UPDATE rollup_state SET horizon = pg_current_xact_id(), horizon_at = now(), as_of = least(as_of, now())"
+    " WHERE name = :name"
+)
+
+
 def fold(connection: Connection, limit: int = EVENTS_PER_FOLD) -> tuple[int, bool]:
-    """Fold the events of ended transactions into the aggregates; returns how many, and whether more are waiting."""
-    since = connection.execute(_LOCK, {"name": NAME}).scalar_one()
+    """Fold the events of ended transactions into the aggregates; returns how many, and whether more are waiting.
+
+    Raises:
+        UntrustedWatermark: nothing was folded; only a rebuild makes the aggregates exact again.
+    """
+    since = lock(connection)
+    if not is_trusted(connection):
+        raise UntrustedWatermark(UntrustedWatermark.__doc__)
     bound = connection.execute(_BOUND, {"since": since, "events": limit}).one()
-    folded = connection.execute(_FOLD, {"since": since, "upto": bound.upto, "revenue": sorted(REVENUE)}).scalar_one()
-    connection.execute(_MOVE_WATERMARK, {"name": NAME, "upto": bound.upto})
-    return folded, bound.more
+    events = connection.execute(_FOLD, {"since": since, "upto": bound.upto}).scalar_one()
+    move_watermark(connection, bound.upto)
+    return events, bound.more
+
+
+def lock(connection: Connection) -> str:
+    """Keep folds, audits and rebuilds out until this transaction ends; returns the watermark."""
+    return str(connection.execute(_LOCK, {"name": NAME}).scalar_one())
+
+
+def is_trusted(connection: Connection) -> bool:
+    """Whether the watermark, and the aggregates with it, are what our last fold, or a rebuild, left."""
+    return bool(connection.execute(_TRUSTED, {"name": NAME}).scalar_one())
+
+
+def horizon_of_snapshot(connection: Connection) -> str:
+    """The transaction id below which every transaction has ended."""
+    return str(connection.execute(_HORIZON).scalar_one())
+
+
+def begin_anew(connection: Connection) -> None:
+    """Forget the horizon: it may be of another cluster."""
+    connection.execute(_NEW_HORIZON, {"name": NAME})
+
+
+def move_watermark(connection: Connection, upto: str) -> None:
+    """The aggregates are now a recount of the events of transactions below `upto`."""
+    connection.execute(_MOVE_WATERMARK, {"name": NAME, "upto": upto})

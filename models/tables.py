@@ -1,5 +1,6 @@
 """Every table, by name: importing this module is what makes the metadata complete."""
 
+from models.aggregates import daily_fulfilment, daily_orders, daily_user_revenue, monthly_user_revenue
 from models.api_keys import api_keys
 from models.audit_chain import audit_seals
 from models.audit_log import audit_log, audit_unsealed
@@ -14,10 +15,11 @@ from models.products import products
 from models.recovery_codes import recovery_codes
 from models.refresh_tokens import refresh_tokens
 from models.revocations import revocations
-from models.rollups import daily_orders, daily_user_revenue, rollup_state
+from models.rollups import rollup_state
 from models.schedule import schedule_state
 from models.sessions import sessions
 from models.signing_keys import signing_keys
+from models.standard_windows import standard_windows, top_users
 from models.totp import totp
 from models.transition_requests import transition_requests
 from models.users import users
@@ -27,12 +29,14 @@ __all__ = [
     "audit_log",
     "audit_seals",
     "audit_unsealed",
+    "daily_fulfilment",
     "daily_orders",
     "daily_user_revenue",
     "dead_letters",
     "idempotency_keys",
     "legal_moves",
     "metadata",
+    "monthly_user_revenue",
     "nodes",
     "order_events",
     "order_items",
@@ -46,6 +50,8 @@ __all__ = [
     "schedule_state",
     "sessions",
     "signing_keys",
+    "standard_windows",
+    "top_users",
     "totp",
     "transition_requests",
     "users",

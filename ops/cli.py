@@ -21,7 +21,8 @@ from ops import (
     migrate,
     openapi,
     ports,
-    seed,
+    rollups_cli,
+    seed_cli,
     serve,
     up,
     users_cli,
@@ -42,6 +43,8 @@ app.add_typer(users_cli.app, name="user")
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(api_keys_cli.app, name="api-keys")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.command("seed")(seed_cli.seed_command)
+app.add_typer(rollups_cli.app, name="rollups")
 app.add_typer(audit_cli.app, name="audit")
 
 
@@ -86,12 +89,6 @@ def serve_command(
 def migrate_command() -> None:
     """Bring the database's tables, roles and grants up to date. Safe to repeat."""
     migrate.run(settings.current(), typer.echo)
-
-
-@app.command("seed")
-def seed_command() -> None:
-    """Put the demo catalogue into the database. Safe to repeat."""
-    typer.echo(f"{seed.run(settings.current(), [])} products and users written")
 
 
 @app.command(

@@ -15,12 +15,13 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime import settings as configuration
-from runtime.settings import Settings
+from runtime.settings import Settings, sqlalchemy_url
 
 CONNECT_TIMEOUT_SECONDS = 5
 # A peer that vanished without a word would otherwise be waited for until the kernel gives up, minutes later: no limit
@@ -42,6 +43,8 @@ WORKER_LOCK_TIMEOUT = timedelta(seconds=10)
 # Plans are made once and kept. One that is made while a table is empty would read all of it for every row that is
 # looked up, until PostgreSQL has counted again: a minute of that is longer than any backlog.
 ALONG_INDEXES = {"enable_seqscan": "off"}
+# Triggers are off then, and foreign keys are triggers.
+TRUSTING = {"session_replication_role": "replica"}
 
 
 class Role(StrEnum):
@@ -95,10 +98,32 @@ def engine(settings: Settings, role: Role) -> Engine:
     return made
 
 
-def async_engine(settings: Settings, role: Role) -> AsyncEngine:
-    """For requests. Each of them is after few rows, along an index, and is spared connections that have died."""
+def bulk_engine(settings: Settings) -> Engine:
+    """One connection of the owner's, without time limits, that trusts what it is given to refer to what is there.
+
+    Looking up every row a row refers to costs more than writing both. Only a superuser's login (or one that may set
+    `session_replication_role`) is trusted so; with another login, every reference is looked up.
+    """
+    untimed = {"statement_timeout": 0, "lock_timeout": 0, "idle_in_transaction_session_timeout": 0}
+    arguments = _connect_arguments(settings, Role.OWNER, **untimed, **TRUSTING)
+    try:
+        psycopg.connect(settings.database_url.get_secret_value(), **arguments).close()
+    except psycopg.OperationalError as error:
+        if "session_replication_role" not in str(error):
+            raise
+        arguments = _connect_arguments(settings, Role.OWNER, **untimed)
+    made = sqlalchemy.create_engine(settings.sqlalchemy_url, connect_args=arguments, **_pool(settings))
+    event.listen(made, "handle_error", _forget_the_row)
+    return made
+
+
+def async_engine(settings: Settings, role: Role, url: SecretStr | None = None) -> AsyncEngine:
+    """For requests. Each of them is after few rows, along an index, and is spared connections that have died.
+
+    `url`: of another server than the primary.
+    """
     pool = _pool(settings) | {"pool_pre_ping": True}
-    return _async(settings, _connect_arguments(settings, role, **ALONG_INDEXES), pool)
+    return _async(settings, _connect_arguments(settings, role, **ALONG_INDEXES), pool, url)
 
 
 def autocommitting_engine(settings: Settings, role: Role, connections: int, lock_timeout: timedelta) -> AsyncEngine:
@@ -111,8 +136,11 @@ def autocommitting_engine(settings: Settings, role: Role, connections: int, lock
     return _async(settings, arguments, pool | {"isolation_level": "AUTOCOMMIT"})
 
 
-def _async(settings: Settings, connect_arguments: dict[str, Any], options: dict[str, Any]) -> AsyncEngine:
-    made = create_async_engine(settings.sqlalchemy_url, connect_args=connect_arguments, **options)
+def _async(
+    settings: Settings, connect_arguments: dict[str, Any], options: dict[str, Any], url: SecretStr | None = None
+) -> AsyncEngine:
+    spelled = sqlalchemy_url(url) if url else settings.sqlalchemy_url
+    made = create_async_engine(spelled, connect_args=connect_arguments, **options)
     event.listen(made.sync_engine, "handle_error", _forget_the_row)
     return made
 

@@ -1,6 +1,6 @@
 """What a production process refuses to start with (SECURITY S38). A complaint names a setting, and never its value."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -29,12 +29,19 @@ UNVERIFIED = frozenset({"none", "optional", "cert_none", "cert_optional"})
 
 
 def complaints(
-    secret_key: str, database_url: str, broker_url: str, private_hosts: Collection[str], log_level: str, *, debug: bool
+    secret_key: str,
+    database_urls: Mapping[str, str],
+    broker_url: str,
+    private_hosts: Collection[str],
+    log_level: str,
+    *,
+    debug: bool,
 ) -> Iterator[str]:
     """What is unsafe about these settings. They have the right form already."""
     if is_placeholder(secret_key):
         yield "SECRET_KEY is an example; generate one with: openssl rand -hex 32"
-    yield from _about_the_database(database_url, private_hosts)
+    for name, url in database_urls.items():
+        yield from _about_a_database(name, url, private_hosts)
     for each in broker_url.split(";"):  # Celery takes several.
         yield from _about_a_broker(each, private_hosts)
     if debug:
@@ -52,18 +59,18 @@ def _sounds_like_one(secret: str) -> bool:
     return any(each in secret.lower() for each in PLACEHOLDERS)
 
 
-def _about_the_database(url: str, private_hosts: Collection[str]) -> Iterator[str]:
+def _about_a_database(name: str, url: str, private_hosts: Collection[str]) -> Iterator[str]:
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        yield "DATABASE_URL cannot be read by PostgreSQL's client"
+        yield f"{name} cannot be read by PostgreSQL's client"
         return
     hosts = f"{given.get('host') or ''},{given.get('hostaddr') or ''}".split(",")
     is_private = all(_is_near(host, private_hosts) for host in hosts)
     if given.get("sslmode") != "verify-full" and not is_private:
-        yield "DATABASE_URL must say sslmode=verify-full for a database elsewhere (or list its host in PRIVATE_HOSTS)"
+        yield f"{name} must say sslmode=verify-full for a database elsewhere (or list its host in PRIVATE_HOSTS)"
     if _is_bad_password(given.get("password"), given.get("user")):
-        yield "DATABASE_URL has a default or example password"
+        yield f"{name} has a default or example password"
 
 
 def _about_a_broker(url: str, private_hosts: Collection[str]) -> Iterator[str]:

@@ -128,6 +128,11 @@ Timeout = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta
 Life = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(days=1))]
 
 
+def sqlalchemy_url(url: SecretStr) -> str:
+    """A database, in the spelling that means psycopg 3 to SQLAlchemy."""
+    return f"postgresql+psycopg://{url.get_secret_value().partition('://')[2]}"
+
+
 class Settings(BaseSettings):
     """The configuration of one process. Durations are seconds or ISO 8601."""
 
@@ -136,9 +141,11 @@ class Settings(BaseSettings):
     environment: Environment = Environment.PRODUCTION
 
     database_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")]
+    database_read_url: Annotated[SecretStr, _has_scheme("postgresql", "postgres")] | None = None
     broker_url: Annotated[SecretStr, _has_scheme("redis", "rediss")]
     secret_key: SecretStr
     database_url_file: Path | None = None
+    database_read_url_file: Path | None = None
     broker_url_file: Path | None = None
     secret_key_file: Path | None = None
     private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
@@ -157,6 +164,9 @@ class Settings(BaseSettings):
     database_pool_timeout: Duration = timedelta(seconds=2)
     statement_timeout: Duration = timedelta(seconds=3)
     lock_timeout: Duration = timedelta(seconds=2)
+    database_read_lag_max: Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(seconds=2))] = (
+        timedelta(seconds=10)
+    )
 
     token_issuer: str = "order-pipeline"
     token_audience: str = "order-pipeline-api"
@@ -211,7 +221,7 @@ class Settings(BaseSettings):
         if self.environment is Environment.PRODUCTION:
             complaints += production.complaints(
                 secret,
-                self.database_url.get_secret_value(),
+                {name: url.get_secret_value() for name, url in self._databases.items() if url is not None},
                 self.broker_url.get_secret_value(),
                 self.private_hosts,
                 self.log_level,
@@ -222,9 +232,12 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def _databases(self) -> dict[str, SecretStr | None]:
+        return {"DATABASE_URL": self.database_url, "DATABASE_READ_URL": self.database_read_url}
+
+    @property
     def sqlalchemy_url(self) -> str:
-        """The database, in the spelling that means psycopg 3 to SQLAlchemy."""
-        return f"postgresql+psycopg://{self.database_url.get_secret_value().partition('://')[2]}"
+        return sqlalchemy_url(self.database_url)
 
     @property
     def roles_that_need_mfa(self) -> frozenset[str]:

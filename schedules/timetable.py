@@ -14,6 +14,9 @@ class Entry:
 
 TIMETABLE: tuple[Entry, ...] = (
     Entry("fold new order events into the daily aggregates", kind="rollups.fold", every=seconds(2)),
+    Entry("find the users with the highest revenue ahead", kind="rollups.top-users", every=seconds(5)),
+    Entry("compare the aggregates with a recount, and repair them", kind="rollups.audit", every=minutes(60)),
+    Entry("say who holds the fold back", kind="rollups.report-held-back", every=minutes(1)),
     Entry("expire orders nobody confirmed in time", kind="orders.expire", every=seconds(30)),
     Entry("ask again for work that was lost", kind="upkeep.redispatch", every=minutes(1)),
     Entry("chain new security events, so that changes show", kind="upkeep.seal-audit-log", every=seconds(10)),

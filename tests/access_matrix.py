@@ -82,6 +82,8 @@ WHO: Mapping[str, Who] = {
     "GET /v1/analytics/orders-per-day": ANALYSING,
     "GET /v1/analytics/revenue-by-user": ANALYSING,
     "GET /v1/analytics/status-counts": ANALYSING,
+    "GET /v1/analytics/fulfilment-times": ANALYSING,
+    "GET /v1/users/me/spend": ORDERING,
     "GET /v1/ops/pipeline": STAFF,
     "GET /v1/ops/dead-letters": STAFF,
     "GET /v1/ops/dead-letters/{letter_id}": STAFF,

@@ -56,7 +56,12 @@ def empty_database() -> None:
             connection.execute(text(f"TRUNCATE {', '.join(large)} CASCADE"))
         for name in filled.keys() - large:
             connection.execute(text(f"DELETE FROM {name}"))
-        connection.execute(text("UPDATE rollup_state SET upto = pg_current_xact_id(), as_of = now()"))
+        connection.execute(
+            text(
+                "UPDATE rollup_state SET upto = pg_current_xact_id(), sealed_upto = pg_current_xact_id(),"
+                " as_of = now(), cluster = (SELECT system_identifier FROM pg_control_system()), drift = 0"
+            )
+        )
 
 
 def forget_counts() -> None:

@@ -37,6 +37,8 @@ task_ignore_result = True
 task_default_queue = "orders"
 task_routes = {"orders.*": "orders", "rollups.*": "rollups", "upkeep.*": "rollups"}
 task_time_limit = 60
+# Millions of orders are counted anew in one task; it is asked for once, after a dump was restored.
+task_annotations = {"rollups.rebuild": {"time_limit": 3600}}
 
 worker_consumer = "workers.consumer:StrictConsumer"
 worker_prefetch_multiplier = 1

@@ -1,139 +1,142 @@
-"""What analysts ask. The answers come from the daily aggregates and say as of when they are true."""
+"""What analysts ask. The answers come from the aggregates and say as of when they are true."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from api import malformed, paging, sheets
+from api import aggregate_answers, malformed, paging
 from api.access import SeesAnalytics
 from api.aggregate_views import (
     DayView,
     FreshView,
+    FulfilmentTimesView,
+    FulfilmentView,
     OrdersPerDayView,
     RevenueByUserView,
     StatusCountsView,
     UserRevenueView,
 )
-from api.dependencies import OurServices
-from api.forms import AS_A_DAY, Currency
+from api.dependencies import KnownTags, OurServices
+from api.forms import Currency
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
-from models import analytics, errors
-from models.analytics import Day, UserRevenue, Window
+from api.periods import GroupBy, grouped
+from api.windows import AnyWindow, OneWindow, OpenWindow
+from models import analytics, user_revenue
+from models.user_revenue import UserRevenue
 from runtime import clock
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"], route_class=JsonRoute)
 
-WINDOW_DAYS_DEFAULT = 30
-WINDOW_DAYS_MAX = 366
 # The currency of days on which nothing was ordered, when the caller names none.
 CURRENCY_DEFAULT = "EUR"
-EARLIEST, LATEST = date(1970, 1, 1), date(2200, 1, 1)
 
-From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, description="first business day"), AS_A_DAY]
-To = Annotated[
-    date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included"), AS_A_DAY
-]
 OneCurrency = Annotated[Currency | None, Query()]
+Exact = Annotated[bool, Query(description="true to this very moment, events that are not folded yet included")]
+GroupedBy = Annotated[GroupBy, Query(description="weeks begin on Monday; what lies outside of the window is cut off")]
 
 
-async def _open_window(first: From = None, last: To = None) -> Window:
-    """Days as given; an end that is not given is open."""
-    if first is not None and last is not None and first > last:
-        raise errors.InvalidRequest(flaws=[errors.Flaw("to", "window", "`to` is before `from`.")])
-    return Window(first, last)
-
-
-OpenWindow = Annotated[Window, Depends(_open_window)]
-
-
-async def _window(services: OurServices, given: OpenWindow) -> Window:
-    """A bounded window: what is not given is chosen so that it has 30 days, today being the last one."""
-    first, last = given.first, given.last
-    days = timedelta(days=WINDOW_DAYS_DEFAULT - 1)
-    last = last or (first + days if first else clock.business_day(clock.now(), services.settings.zone))
-    first = first or last - days
-    if (last - first).days >= WINDOW_DAYS_MAX:
-        raise errors.InvalidRequest(
-            flaws=[errors.Flaw("from", "window", f"The window is longer than {WINDOW_DAYS_MAX} days.")]
-        )
-    return Window(first, last)
-
-
-OneWindow = Annotated[Window, Depends(_window)]
-
-
-@router.get("/orders-per-day", responses={200: {"content": {"text/csv": {}}}}, response_model=OrdersPerDayView)
+@router.get("/orders-per-day", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=OrdersPerDayView)
 async def orders_per_day(
     caller: SeesAnalytics,
     request: Request,
     services: OurServices,
     window: OneWindow,
+    known: KnownTags,
     currency: OneCurrency = None,
-    exact: bool = False,
-) -> OrdersPerDayView | Response:
+    group_by: GroupedBy = GroupBy.DAY,
+    exact: Exact = False,
+) -> Response:
     """Orders and revenue by the day they were placed; days without orders are there, as zeros."""
-    freshness, counted = await services.database.run(analytics.orders_per_day, window, currency, exact)
+    freshness, counted = await services.reads(exact).run(analytics.orders_per_day, window, currency, exact)
     today = clock.business_day(freshness.as_of, services.settings.zone)
-    days = [DayView.of(day, today) for day in _every_day(window, counted, currency)]
-    if "text/csv" in request.headers.get("accept", ""):
-        return Response(_sheet(days), media_type=sheets.MEDIA_TYPE)
-    return OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
+    currencies = sorted({day.currency for day in counted}) or [currency or CURRENCY_DEFAULT]
+    days = [
+        DayView.of(period, code, [day for day in inside if day.currency == code], today)
+        for period, inside in grouped(window, group_by, counted)
+        for code in currencies
+    ]
+    view = OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
+    return aggregate_answers.answer(request, known, view, list(DayView.model_fields))
 
 
-@router.get("/revenue-by-user", responses=refusals(malformed.InvalidCursor))
+@router.get(
+    "/revenue-by-user",
+    responses={**refusals(malformed.InvalidCursor), **aggregate_answers.RESPONSES_WITH_TABLE},
+    response_model=RevenueByUserView,
+)
 async def revenue_by_user(
     caller: SeesAnalytics,
     request: Request,
     response: Response,
     services: OurServices,
-    window: OneWindow,
+    window: AnyWindow,
+    known: KnownTags,
     currency: OneCurrency = None,
     limit: Limit = paging.LIMIT_DEFAULT,
     cursor: Cursor = None,
-) -> RevenueByUserView:
-    """The users with the highest revenue first."""
+) -> Response:
+    """The users with the highest revenue first.
+
+    Fast, however many orders there are, for the standard windows (by `window`, or by their days) and for calendar
+    months; any other window is added up for the request, and `computed` says so.
+    """
     cursors = paging.cursors(request, services, caller)
     after = _user_revenue(cursors.read(cursor)) if cursor is not None else None
-    freshness, found = await services.database.run(analytics.revenue_by_user, window, currency, after, limit + 1)
+    found = await services.reads().run(user_revenue.ranking, window, currency, after, limit + 1)
     page, following = paging.cut(
-        found, limit, lambda each: cursors.write(str(each.user_id), each.currency, each.revenue_minor)
+        found.users, limit, lambda each: cursors.write(str(each.user_id), each.currency, each.revenue_minor)
     )
-    paging.link_next(request, response, following)
-    return RevenueByUserView(
+    view = RevenueByUserView(
         data=[UserRevenueView.of(each) for each in page],
         has_more=bool(following),
         next_cursor=following,
-        **FreshView.fields_of(freshness),
+        computed=found.computed,
+        **FreshView.fields_of(found.freshness),
     )
+    paging.link_next(request, response, following)
+    return aggregate_answers.answer(request, known, view, list(UserRevenueView.model_fields), response.headers)
 
 
-@router.get("/status-counts")
+@router.get("/status-counts", responses=dict(aggregate_answers.RESPONSES), response_model=StatusCountsView)
 async def status_counts(
-    caller: SeesAnalytics, services: OurServices, window: OpenWindow, exact: bool = False
-) -> StatusCountsView:
+    caller: SeesAnalytics,
+    request: Request,
+    services: OurServices,
+    window: OpenWindow,
+    known: KnownTags,
+    exact: Exact = False,
+) -> Response:
     """How many orders are in each status, of those placed in the window (by default: of all)."""
-    freshness, counts = await services.database.run(analytics.status_counts, window, exact)
-    return StatusCountsView.of(counts, freshness)
+    freshness, counts = await services.reads(exact).run(analytics.status_counts, window, exact)
+    return aggregate_answers.answer(request, known, StatusCountsView.of(counts, freshness))
 
 
-def _every_day(window: Window, counted: Sequence[Day], currency: str | None) -> list[Day]:
-    """The counted days and, for every currency among them, the days on which nothing was ordered."""
-    assert window.first is not None and window.last is not None
-    known = {(day.day, day.currency): day for day in counted}
-    currencies = sorted({day.currency for day in counted}) or [currency or CURRENCY_DEFAULT]
-    days = [window.first + timedelta(days=number) for number in range((window.last - window.first).days + 1)]
-    return [known.get((day, code)) or Day(day, code, 0, 0, 0) for day in days for code in currencies]
+@router.get(
+    "/fulfilment-times", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=FulfilmentTimesView
+)
+async def fulfilment_times(
+    caller: SeesAnalytics,
+    request: Request,
+    services: OurServices,
+    window: OneWindow,
+    known: KnownTags,
+    group_by: GroupedBy = GroupBy.DAY,
+    exact: Exact = False,
+) -> Response:
+    """How long orders took from placed to delivered, by the day they were placed: the median and the 95th percentile.
+
+    Of a day that is not final, the slower orders are still to come.
+    """
+    freshness, counted = await services.reads(exact).run(analytics.fulfilment, window, exact)
+    today = clock.business_day(freshness.as_of, services.settings.zone)
+    days = [FulfilmentView.of(period, inside, today) for period, inside in grouped(window, group_by, counted)]
+    view = FulfilmentTimesView(data=days, **FreshView.fields_of(freshness))
+    return aggregate_answers.answer(request, known, view, list(FulfilmentView.model_fields))
 
 
-def _sheet(days: Sequence[DayView]) -> str:
-    columns = list(DayView.model_fields)
-    return sheets.header(columns) + sheets.rows(columns, (day.model_dump(mode="json") for day in days))
-
-
-def _user_revenue(parts: list[str]) -> UserRevenue:
+def _user_revenue(parts: Sequence[str]) -> UserRevenue:
     return UserRevenue(UUID(parts[0]), parts[1], orders=0, revenue_minor=int(parts[2]))

@@ -85,7 +85,7 @@ async def list_orders(
     async def read(last: Order | None) -> Sequence[Order]:
         services.lookout.check(caller.epochs)  # An export may take long, and its reader be logged out meanwhile.
         behind = Position(last.placed_at, last.id) if last else after
-        return await services.database.run(
+        return await services.reads().run(
             order_list.page, narrowed, behind, exports.ORDERS_PER_PAGE, newest_first=newest_first
         )
 
@@ -93,7 +93,7 @@ async def list_orders(
     if media_type != exports.JSON:
         _refuse_limit(request)
         return await exports.stream(media_type, read, services.settings.export_life)
-    found = await services.database.run(order_list.page, narrowed, after, limit + 1, newest_first)
+    found = await services.reads().run(order_list.page, narrowed, after, limit + 1, newest_first)
     page, following = paging.cut(found, limit, lambda order: cursors.write(order.placed_at.isoformat(), str(order.id)))
     paging.link_next(request, response, following)
     return PageView(data=[OrderView.of(order) for order in page], has_more=bool(following), next_cursor=following)

@@ -98,11 +98,9 @@ STATUS = Invariant(
     "an order's status and version are those of its last event",
     "An order was updated without an event, or an event written without its order. The events are right.",
     """
-    SELECT orders.id::text FROM orders
-    LEFT JOIN (SELECT order_id, max(version) AS version FROM order_events GROUP BY order_id) AS last
-        ON last.order_id = orders.id
-    LEFT JOIN order_events AS e ON e.order_id = last.order_id AND e.version = last.version
-    WHERE e.version IS DISTINCT FROM orders.version OR e.to_status IS DISTINCT FROM orders.status
+    SELECT DISTINCT orders.id::text FROM orders
+    LEFT JOIN order_events AS e ON e.order_id = orders.id AND e.version >= orders.version
+    WHERE e.version IS DISTINCT FROM orders.version OR e.to_status <> orders.status
     """,
 )
 

@@ -14,7 +14,8 @@ from models.permissions import Role
 PER_DAY = "/v1/analytics/orders-per-day"
 BY_USER = "/v1/analytics/revenue-by-user"
 COUNTS = "/v1/analytics/status-counts"
-EVERY = (PER_DAY, BY_USER, COUNTS)
+TIMES = "/v1/analytics/fulfilment-times"
+EVERY = (PER_DAY, BY_USER, COUNTS, TIMES)
 TODAY = datetime.now(UTC).date()
 TODAY_ONLY = {"from": str(TODAY), "to": str(TODAY)}
 
@@ -98,7 +99,7 @@ def test_users_are_listed_by_revenue_in_pages(shop: Shop, as_analyst: Client) ->
         client.order(quantity=max(number, 1))  # the first two are equal
     confirmed_and_folded(shop)
     answer = ask(as_analyst, BY_USER)
-    assert answer.keys() == {"as_of", "lag_seconds", "data", "has_more", "next_cursor"}
+    assert answer.keys() == {"as_of", "lag_seconds", "data", "has_more", "next_cursor", "computed"}
     assert [row["revenue_minor"] for row in answer["data"]] == [4000, 3000, 2000, 1000, 1000]
     best = {"user_id": str(customers[-1].user.id), "currency": "EUR", "orders": 1, "revenue_minor": 4000}
     assert answer["data"][0] == best
@@ -142,7 +143,7 @@ def test_a_window_is_two_days_in_sequence(as_analyst: Client, path: str, window:
     assert_problem(as_analyst.get(path, params=window), 422, "invalid_request")
 
 
-@pytest.mark.parametrize("path", [PER_DAY, BY_USER])
+@pytest.mark.parametrize("path", [PER_DAY, BY_USER, TIMES])
 def test_a_window_has_at_most_a_leap_year(as_analyst: Client, path: str) -> None:
     assert len(ask(as_analyst, path, **{"from": "2024-01-01", "to": "2024-12-31"})["data"]) in (0, 366)
     too_long = as_analyst.get(path, params={"from": "2024-01-01", "to": "2025-01-01"})

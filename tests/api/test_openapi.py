@@ -13,6 +13,7 @@ import pytest
 from api_client import Client
 from api_routes import OPEN, ROUTES
 
+from api import malformed
 from models import errors
 from models.lifecycle import Actor, Status
 from models.permissions import Role
@@ -30,7 +31,7 @@ def problem_kinds(
 
 BODIES = {"POST", "PUT", "PATCH"}
 ROOT = Path(__file__).parents[2]
-KINDS = [each for each in problem_kinds() if each.__module__ == errors.__name__]
+KINDS = [each for each in problem_kinds() if each.__module__ in {errors.__name__, malformed.__name__}]
 # Nothing is refused as one of these: they are what their kinds have in common.
 KINDS_IN_COMMON = {"unauthenticated", "refused", "unacceptable_order"}
 

@@ -132,7 +132,7 @@ def test_clara_buys_two_bowls_and_a_kettle(connect: Connect, world: World) -> No
 
     _orders_that_go_other_ways(clara, staff, world)
     _what_could_not_be_done(clara, staff, world)
-    _count_it_all(staff, world)
+    _count_it_all(clara, staff, world)
     visited = {name for name, _ in clara.seen | staff.seen | admin.seen}
     assert visited == OPERATIONS.keys(), "every operation of the document is used on the way"
 
@@ -272,7 +272,7 @@ def _what_could_not_be_done(clara: DescribedClient, staff: DescribedClient, worl
     world.work_until_idle()
 
 
-def _count_it_all(staff: DescribedClient, world: World) -> None:
+def _count_it_all(clara: DescribedClient, staff: DescribedClient, world: World) -> None:
     world.fold()
     feed = staff.ask("order_events", 200, limit="2").json()
     assert feed["has_more"]
@@ -282,4 +282,9 @@ def _count_it_all(staff: DescribedClient, world: World) -> None:
     assert staff.ask("orders_per_day", 200, headers={"Accept": "text/csv"}).text.startswith("day,currency,orders")
     staff.ask("orders_per_day", 422, "invalid_request", from_="2026-03-02", to="2026-03-01")
     staff.ask("revenue_by_user", 200, limit="1")
+    assert staff.ask("revenue_by_user", 200, window="all").json()["computed"] == "live"
+    staff.ask("revenue_by_user", 422, "invalid_request", window="all", from_="2026-03-02")
+    times = staff.ask("fulfilment_times", 200, group_by="month")
+    staff.ask("fulfilment_times", 304, group_by="month", headers={"If-None-Match": times.headers["ETag"]})
+    assert sum(day["spend_minor"] for day in clara.ask("get_spending", 200).json()["data"]) > 0
     assert staff.ask("status_counts", 200).json()["data"]["cancelled"] == 1

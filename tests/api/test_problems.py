@@ -6,7 +6,7 @@ from inspect import getdoc
 import pytest
 from api_client import ORDERS, Client, assert_problem
 
-from api import problems
+from api import malformed, problems
 from models import errors
 
 
@@ -18,7 +18,7 @@ def kinds(
         yield from kinds(narrower)
 
 
-KINDS = [kind for kind in kinds() if kind.__module__ == errors.__name__]
+KINDS = [kind for kind in kinds() if kind.__module__ in {errors.__name__, malformed.__name__}]
 
 
 def test_every_error_has_a_code_of_its_own() -> None:

@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from at_work import at_work
 from typer.testing import CliRunner
 from world import World, empty_database
 
@@ -68,6 +67,13 @@ PLANTED = (
     ),
     Planted("status-is-last-event", "UPDATE orders SET version = 4 WHERE id = '{order}'"),
     Planted(
+        "status-is-last-event",
+        "INSERT INTO order_events (order_id, version, from_status, to_status, actor, amount_minor, currency, user_id,"
+        " placed_on) SELECT order_id, 2, 'pending', 'cancelled', 'owner', amount_minor, currency, user_id, placed_on"
+        " FROM order_events WHERE order_id = '{waiting}'",
+        "{waiting}",
+    ),
+    Planted(
         "events-carry-their-order",
         "UPDATE order_events SET placed_on = placed_on - 1 WHERE order_id = '{late}' AND version = 2",
         "{late} v2",
@@ -113,10 +119,14 @@ PLANTED = (
     Planted(
         "daily-orders",
         "UPDATE daily_orders SET orders = orders + 1 WHERE status = 'delivered'",
-        "delivered: 2 orders of",
+        "delivered: 2 of",
     ),
-    Planted("daily-orders", "DELETE FROM daily_orders WHERE status = 'failed'", "failed: 0 orders of 0, counted 1 of"),
+    Planted("daily-orders", "DELETE FROM daily_orders WHERE status = 'failed'", "failed: 0 of 0 kept, 1 of"),
     Planted("daily-user-revenue", "UPDATE daily_user_revenue SET revenue_minor = revenue_minor - 1", "{user}"),
+    Planted("monthly-user-revenue", "DELETE FROM monthly_user_revenue", "{user}"),
+    Planted("daily-fulfilment", "UPDATE daily_fulfilment SET bucket = bucket + 1", "1 kept, 0 counted"),
+    Planted("watermark", "UPDATE rollup_state SET cluster = 1", "rollup orders upto "),
+    Planted("watermark", "UPDATE rollup_state SET sealed_upto = '3'", "rollup orders upto "),
 )
 
 
@@ -254,34 +264,6 @@ def test_a_letter_stands_for_an_order_until_it_is_replayed(world: World) -> None
     for how, code in (("discarded", 0), ("replayed", 1)):
         world.sql("UPDATE dead_letters SET resolved_at = now(), resolved_by = 'x', resolved_how = :how", how=how)
         assert examine()[0] == code
-
-
-@contextmanager
-def at_work(world: World) -> Iterator[None]:
-    """Placing, working and folding, in threads that stop at the end."""
-    user, over = world.user(), threading.Event()
-    for sku in ("BOWL", "CUP"):
-        world.product(sku, on_hand=40)
-    acts: list[Callable[[], object]] = [
-        lambda: world.place(user, {"BOWL": 1, "CUP": 2}),
-        lambda: world.place(user, {"CUP": 1}),
-        world.work,
-        world.work,
-        world.fold_once,
-    ]
-
-    def again_and_again(act: Callable[[], object]) -> None:
-        while not over.is_set():
-            act()
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        working = [threads.submit(again_and_again, act) for act in acts]
-        try:
-            yield
-        finally:
-            over.set()
-    for each in working:
-        each.result()
 
 
 def test_a_system_at_work_is_clean_at_every_moment_and_is_not_held_up(world: World) -> None:

@@ -31,10 +31,10 @@ from world import World, empty_database
 
 from models import acceptance, analytics, errors, outbox, transition_requests
 from models.acceptance import Item, Request
-from models.analytics import Window
 from models.lifecycle import Actor, Status
 from models.transition_requests import Wish
 from models.users import User
+from models.windows import Window
 from runtime import database
 from runtime import settings as configuration
 from runtime.database import Role

@@ -224,6 +224,16 @@ def test_s24_the_columns_a_role_may_update_are_what_the_data_says(role: Role) ->
     assert granted == {table: set(columns) for table, columns in grants.COLUMNS[role].items()}
 
 
+@pytest.mark.parametrize("role", [Role.API, Role.WORKER])
+def test_s24_what_a_role_may_have_done_with_the_owners_rights_is_what_the_data_says(role: Role) -> None:
+    query = """
+        SELECT CAST(oid AS regprocedure) FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef AND has_function_privilege(:role, oid, 'EXECUTE')
+    """
+    with database.transaction(Role.OWNER) as connection:
+        assert set(connection.execute(text(query), {"role": role}).scalars()) == grants.FUNCTIONS[role]
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
@@ -239,6 +249,7 @@ def test_s24_the_columns_a_role_may_update_are_what_the_data_says(role: Role) ->
         (Role.API, "DELETE FROM outbox"),
         (Role.API, "UPDATE daily_orders SET orders = 0"),
         (Role.WORKER, "UPDATE order_events SET actor = 'staff'"),
+        (Role.WORKER, "UPDATE order_events SET xid = '3'"),
         (Role.WORKER, "DELETE FROM order_events"),
         (Role.WORKER, "DELETE FROM orders"),
         (Role.WORKER, "SELECT password_hash FROM users"),

@@ -1,0 +1,124 @@
+"""The audit: are the aggregates of a day what its events add up to? What is not is a number, and is put right.
+
+Whoever audits holds the watermark's lock, so that no fold changes the aggregates meanwhile, and the events below the
+watermark never change: what is compared is one moment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, text
+
+from models.aggregates import (
+    DAILY_FULFILMENT,
+    DAILY_ORDERS,
+    DAILY_USER_REVENUE,
+    MONTHLY_USER_REVENUE,
+    Aggregate,
+    corrected,
+    counted,
+    wrong,
+)
+from models.rollups import NAME, UntrustedWatermark, is_trusted, lock
+from models.windows import DAY, month_of
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How many rows of an aggregate were wrong on a day (of a month: on the first of it)."""
+
+    day: date
+    table: str
+    rows: int
+
+
+_TO_AUDIT = text(
+    """
+    SELECT first + floor(random() * (:yesterday - first))::int
+    FROM (SELECT min(placed_on) AS first FROM daily_orders) AS known WHERE first < :yesterday
+    """
+)
+
+_EVERY_DAY = text(
+    """
+    SELECT day::date FROM (SELECT min(placed_on) AS first, max(placed_on) AS last FROM daily_orders) AS known,
+        generate_series(first, last, interval '1 day') AS day
+    """
+)
+
+_NOTE_AUDIT = text(
+    """
+    UPDATE rollup_state SET audited_at = clock_timestamp(), drift = :drift,
+        drifted_at = CASE WHEN :drift > 0 THEN clock_timestamp() ELSE drifted_at END
+    WHERE name = :name
+    """
+)
+
+# Leans on ix_order_events_placed_on. The watermark is compared behind a fence (OFFSET): PostgreSQL guesses that it cuts
+# off a part of the table, and would rather read the rest of it along ix_order_events_xid.
+_OF_DAY = """
+    SELECT * FROM (SELECT * FROM order_events WHERE placed_on = :day OFFSET 0) AS of_day
+    WHERE xid < (SELECT upto FROM rollup_state WHERE name = :name)
+"""
+_DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
+_NO_EVENTS = "SELECT * FROM order_events WHERE false"
+# A month is not counted event by event: its days are audited themselves.
+_OF_MONTH = """
+    SELECT date_trunc('month', placed_on)::date AS month, user_id, currency, sum(orders) AS orders,
+        sum(revenue_minor) AS revenue_minor
+    FROM daily_user_revenue WHERE placed_on >= :day AND placed_on < :day + interval '1 month'
+    GROUP BY 1, 2, 3 HAVING sum(orders) <> 0 OR sum(revenue_minor) <> 0
+"""
+
+
+def days_to_audit(connection: Connection, today: date) -> list[date]:
+    """Yesterday, and any day before it; of a system that is younger, what there is."""
+    yesterday = today - DAY
+    other = connection.execute(_TO_AUDIT, {"yesterday": yesterday}).scalar_one_or_none()
+    return [yesterday] if other is None else [yesterday, other]
+
+
+def every_day(connection: Connection) -> list[date]:
+    """Every day from the first that has orders to the last."""
+    return list(connection.execute(_EVERY_DAY).scalars())
+
+
+def audit(connection: Connection, days: Sequence[date], *, repair: bool = True) -> list[Drift]:
+    """Compare these days, and their months, with a recount; what is wrong is returned, noted and, if asked, put right.
+
+    Raises:
+        UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
+    """
+    drift = compare(connection, days, repair=repair)
+    note(connection, drift)
+    return drift
+
+
+def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> list[Drift]:
+    """The part of an audit that can be done a few days at a time, in as many transactions.
+
+    Raises:
+        UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
+    """
+    lock(connection)
+    if not is_trusted(connection):
+        raise UntrustedWatermark(UntrustedWatermark.__doc__)
+    found = [_compare(connection, each, day, _OF_DAY, counted(each), repair) for day in days for each in _DAILY]
+    months = sorted({month_of(day) for day in days})
+    found += [_compare(connection, MONTHLY_USER_REVENUE, each, _NO_EVENTS, _OF_MONTH, repair) for each in months]
+    return [each for each in found if each.rows]
+
+
+def note(connection: Connection, drift: Sequence[Drift]) -> None:
+    """Remember what the whole of an audit has found."""
+    connection.execute(_NOTE_AUDIT, {"drift": sum(each.rows for each in drift), "name": NAME})
+
+
+def _compare(connection: Connection, aggregate: Aggregate, day: date, events: str, recount: str, repair: bool) -> Drift:
+    kept = f"SELECT * FROM {aggregate.table} WHERE {aggregate.period} = :day"
+    found = wrong(aggregate, kept, recount)
+    repaired = f", repaired AS ({corrected(aggregate, 'SELECT * FROM wrong')})" if repair else ""
+    statement = text(f"WITH event AS ({events}), wrong AS MATERIALIZED ({found}){repaired} SELECT count(*) FROM wrong")
+    rows = connection.execute(statement, {"day": day, "name": NAME}).scalar_one()
+    return Drift(day, aggregate.table, rows)

@@ -1,0 +1,105 @@
+"""Whoever holds the fold back is named: to people on call, and in the log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy
+from log_lines import log_of_task
+from sqlalchemy import text
+from world import World
+
+from models import hold_ups, pipeline
+from models.hold_ups import HoldUp
+from runtime import database, settings
+from runtime.database import Role
+
+LATE = "UPDATE rollup_state SET as_of = now() - interval '11 seconds'"
+
+
+@contextmanager
+def superuser(**options: Any) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(settings.current().database_url.get_secret_value(), **options) as connection:
+        yield connection
+
+
+def holding_back() -> HoldUp | None:
+    """As the API sees it."""
+    with database.transaction(Role.API) as connection:
+        return hold_ups.holding_back(connection)
+
+
+def test_a_session_is_named_with_what_the_api_may_know_of_it(world: World) -> None:
+    with superuser(application_name="forgotten report") as slow:
+        slow.execute("SELECT pg_current_xact_id()")
+        assert holding_back() is None, "nobody is late yet"
+        world.sql(LATE)
+        found = holding_back()
+        assert found is not None
+        assert (found.pid, found.prepared) == (slow.info.backend_pid, None)
+        assert (found.user, found.application) == ("postgres", "forgotten report")
+        assert found.database == slow.info.dbname
+        with database.transaction(Role.API) as connection:
+            assert pipeline.look(connection).rollups.held_back_by is not None
+        [line] = log_of_task("rollups.report-held-back")
+        assert (line["event"], line["level"]) == ("a transaction holds the rollups back", "warning")
+        assert (line["pid"], line["application"]) == (slow.info.backend_pid, "forgotten report")
+        slow.rollback()
+    found = holding_back()
+    assert found is None or found.pid != slow.info.backend_pid
+
+
+def test_since_when_is_the_moment_up_to_which_everything_is_folded(world: World) -> None:
+    with superuser() as slow:
+        slow.execute("SELECT pg_current_xact_id()")
+        world.sql(LATE)
+        found = holding_back()
+    assert found is not None
+    assert timedelta(seconds=10) < datetime.now(UTC) - found.since < timedelta(seconds=40)
+
+
+def test_who_may_see_statistics_is_told_when_the_transaction_began(world: World) -> None:
+    onlooker = sqlalchemy.create_engine(settings.current().sqlalchemy_url, poolclass=sqlalchemy.NullPool)
+    with superuser() as slow, onlooker.begin() as connection:
+        began = slow.execute("SELECT now(), pg_current_xact_id()").fetchall()[0][0]
+        world.sql(LATE)
+        found = hold_ups.holding_back(connection)
+    assert found is not None
+    assert found.since == began
+
+
+def test_readers_hold_nothing_back(world: World) -> None:
+    with database.transaction(Role.API) as reader:
+        reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        reader.execute(text("SELECT 1 FROM orders"))
+        pid = reader.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        world.sql(LATE)
+        found = holding_back()
+    assert found is None or found.pid != pid
+
+
+def test_nobody_is_named_where_the_fold_does_not_come(world: World) -> None:
+    world.sql("UPDATE rollup_state SET as_of = now() - interval '1 hour'")
+    found = holding_back()
+    # The neighbouring test process works on the same server: its transactions last for milliseconds.
+    assert found is None or found.database != settings.current().database_url.get_secret_value().rpartition("/")[2]
+
+
+@pytest.fixture
+def problems(world: World) -> Any:
+    def of() -> list[str]:
+        with database.transaction(Role.API) as connection:
+            return [str(each) for each in pipeline.look(connection).problems if each.startswith("rollups")]
+
+    return of
+
+
+def test_drift_and_a_foreign_watermark_are_problems(world: World, problems: Any) -> None:
+    assert problems() == []
+    world.sql("UPDATE rollup_state SET drift = 2")
+    assert problems() == ["rollups_drift"]
+    world.sql("UPDATE rollup_state SET cluster = 1, drift = 0")
+    assert problems() == ["rollups_untrusted"]
