@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from sqlalchemy import Column, ForeignKeyConstraint, Index, Table
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Column, ForeignKeyConstraint, Index, Table, make_url
 
 from models import tables
 from models.lifecycle import FINAL, MOVES, Actor, Move, Status
 from schedules.timetable import TIMETABLE
 
 ROOT = Path(__file__).resolve().parents[1]
+POSTGRESQL = make_url("postgresql+psycopg://").get_dialect()()
 # In a page, the paragraph that follows is ours.
 MARK = "<!-- from ops/diagrams.py; a test keeps it equal -->\n"
 # The diagram's reader knows customers, not owners.
@@ -52,7 +52,7 @@ def _entity(table: Table) -> Iterator[str]:
 
 
 def _type(column: Column[object]) -> str:
-    return column.type.compile(postgresql.dialect()).lower().replace(" ", "_")
+    return column.type.compile(POSTGRESQL).lower().replace(" ", "_")
 
 
 def _marks(column: Column[object]) -> str:
