@@ -263,6 +263,11 @@ def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
     assert {table: timedelta(days=int(days)) for table, days in told.items()} == kept
 
 
+def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
+    words = re.findall(r"(?m)^\| ([^|]+) \|", (ROOT / "docs/glossary.md").read_text())[1:]
+    assert words == sorted(set(words), key=str.lower)
+
+
 def test_security_answers_every_requirement_once() -> None:
     rows = re.findall(r"(?m)^\| (S\d+) \| .+ \| (\w+) \| .+ \|$", (ROOT / "docs/security.md").read_text())
     assert [name for name, _ in rows] == [f"S{number}" for number in range(1, 45)]
