@@ -8,6 +8,8 @@ from api.counters import Counters
 from api.database import Database
 from api.hashing import HashingGate
 from api.lookout import Lookout
+from api.measures import Measures
+from api.scrape import Scrape
 from api.throttle import Throttle
 from api.tokens import Tokens
 from api.trail import Trail
@@ -35,14 +37,16 @@ class Services:
     acceptor: Acceptor
     watch: Watch
     trail: Trail
+    measures: Measures
+    scrape: Scrape
 
 
-async def start(settings: Settings) -> Services:
+async def start(settings: Settings, measures: Measures) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
     policy = Policy.of(settings)
-    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
+    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings), measures)
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs.
     await hashing.run(lambda: passwords.decoy_hash(settings))
@@ -55,10 +59,12 @@ async def start(settings: Settings) -> Services:
         lookout=looking,
         sessions=Rules.of(settings),
         hashing=hashing,
-        throttle=Throttle(settings, Counters(settings)),
+        throttle=Throttle(settings, Counters(settings), measures),
         watch=Watch(api_database),
         trail=Trail(api_database),
-        acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
+        acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer()), measures),
+        measures=measures,
+        scrape=Scrape.of(settings),
     )
 
 
@@ -69,5 +75,6 @@ async def stop(services: Services) -> None:
     services.hashing.close()
     await services.throttle.counters.close()
     await services.lookout.close()
+    await services.scrape.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

@@ -1,6 +1,6 @@
 """What a production process refuses to start with (SECURITY S38). A complaint names a setting, and never its value."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -29,11 +29,18 @@ UNVERIFIED = frozenset({"none", "optional", "cert_none", "cert_optional"})
 
 
 def complaints(
-    secret_key: str, database_url: str, broker_url: str, private_hosts: Collection[str], log_level: str, *, debug: bool
+    secrets: Mapping[str, str],
+    database_url: str,
+    broker_url: str,
+    private_hosts: Collection[str],
+    log_level: str,
+    *,
+    debug: bool,
 ) -> Iterator[str]:
     """What is unsafe about these settings. They have the right form already."""
-    if is_placeholder(secret_key):
-        yield "SECRET_KEY is an example; generate one with: openssl rand -hex 32"
+    for name, secret in secrets.items():
+        if is_placeholder(secret):
+            yield f"{name} is an example; generate one with: openssl rand -hex 32"
     yield from _about_the_database(database_url, private_hosts)
     for each in broker_url.split(";"):  # Celery takes several.
         yield from _about_a_broker(each, private_hosts)
