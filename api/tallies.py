@@ -73,6 +73,7 @@ class Tallies:
 
 def _own_file(directory: Path) -> tuple[Path, int]:
     """A new file, locked for as long as this process lives; what is written to it goes behind the numbers."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file, name = tempfile.mkstemp(SUFFIX, f"{os.getpid()}-", directory)
     fcntl.flock(file, fcntl.LOCK_EX)
     os.ftruncate(file, BYTES)

@@ -79,7 +79,6 @@ def _api_port(wanted: int, progress: Progress) -> socket.socket:
 
 def _begin(options: Options, settled: Profile, supervisor: Supervisor, progress: Progress) -> None:
     shutil.rmtree(settled.metrics, ignore_errors=True)
-    settled.metrics.mkdir(mode=0o700)
     _start_engines(settled, supervisor, progress)
     _prepare_database(settled, progress)
     running = local.processes(settled)
