@@ -91,6 +91,7 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         app.state.services = await services.start(configured, app.state.measures)
         yield
         await services.stop(app.state.services)
+        app.state.measures.tallies.close()
 
     app = Application(
         title=introduction.TITLE,

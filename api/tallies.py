@@ -44,7 +44,7 @@ class Tallies:
         self._file = -1
         if directory is not None:
             self._path, self._file = _own_file(directory)
-        self.slots: "memoryview[float]" = memoryview(mmap.mmap(self._file, BYTES)).cast("d")
+        self.slots: memoryview[float] = memoryview(mmap.mmap(self._file, BYTES)).cast("d")
         self._series: list[bytes] = []
         self._next = WASTE_SLOTS
 
@@ -62,6 +62,12 @@ class Tallies:
         if self._path:
             os.write(self._file, line)
         return start
+
+    def close(self) -> None:
+        """This process counts no more; what it has counted stays."""
+        if self._path:
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # the mapping holds the file open, and would hold the lock
+            os.close(self._file)
 
     def all(self) -> Iterator[Tally]:
         """Every series of every process that shares this directory, those of processes that are gone too."""
