@@ -42,7 +42,7 @@ def test_an_alert_asks_for_metrics_and_labels_that_there_are(alert: str) -> None
     assert_exists(RULES[alert]["expr"])
 
 
-@pytest.mark.parametrize(("title", "query"), queries())
+@pytest.mark.parametrize(("title", "query"), list(queries()))
 def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(title: str, query: str) -> None:
     assert_exists(query)
 
