@@ -7,6 +7,7 @@ hurry. Who has to wait for a key that is claimed elsewhere waits alone, and no n
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ from api.group_commit import Closed, GroupCommit, QueueFull
 from api.measures import ACCEPTED, REFUSED, REPLAYED, Measures
 from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
-from runtime import database
+from runtime import database, tracing
 from runtime.settings import Settings
 
 P = ParamSpec("P")
@@ -112,7 +113,8 @@ class Acceptor:
     async def _write(self, batch: Sequence[Request]) -> Sequence[Outcome]:
         self._measures.wrote(len(batch))
         self._measures.waiting(self._group.waiting)
-        return await _settle(self._hurried, acceptance.accept, batch, self._terms)
+        with _traced(batch):
+            return await _settle(self._hurried, acceptance.accept, batch, self._terms)
 
     async def _write_alone(self, request: Request) -> Outcome:
         try:
@@ -135,9 +137,14 @@ class Acceptor:
         except TimeoutError:
             raise reason from None
         try:
-            return await _settle(self._transactional, acceptance.accept, [request], self._terms)
+            with _traced([request]):
+                return await _settle(self._transactional, acceptance.accept, [request], self._terms)
         finally:
             self._patient.release()
+
+
+def _traced(batch: Sequence[Request]) -> AbstractContextManager[None]:
+    return tracing.batch("accept orders", [request.traceparent for request in batch], len(batch))
 
 
 async def _settle(

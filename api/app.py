@@ -35,7 +35,7 @@ from api.routes import (
     users,
 )
 from api.tallies import Tallies
-from runtime import logs, settings
+from runtime import logs, settings, tracing
 from runtime.settings import Settings
 
 # The hot path first: routers are tried in turn.
@@ -85,6 +85,7 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
     """
     configured = configured or settings.current()
     logs.configure("api", configured.log_level, configured.log_format)
+    tracing.configure("api", configured)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

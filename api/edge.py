@@ -20,11 +20,13 @@ from api.cors import Cors
 from api.measures import Measures
 from api.security_headers import SecurityHeaders
 from models import errors
-from runtime import logs
+from runtime import logs, tracing
 from runtime.settings import Settings
 
 log = logs.get("api.access")
 
+# What is asked for all day by machines tells nothing about anybody's order.
+UNTRACED = frozenset({"/health/liveness", "/health/readiness", "/metrics"})
 # In a request's state: it did not arrive in time.
 LATE = "late"
 
@@ -73,6 +75,11 @@ class _Exchange:
         self._status: int | None = None
         logs.clear()
         logs.bind(request_id=self._request_id)
+        self._span = None
+        if tracing.is_on() and scope["path"] not in UNTRACED:
+            self._span = tracing.begin_request(scope["method"], context.traceparent())
+            context.go_on_as(self._span.traceparent)
+            logs.bind(trace_id=self._span.trace_id)
 
     async def is_settled(self) -> bool:
         """Whether the request was answered here already, because it is one of a browser that asks if it may ask.
@@ -162,6 +169,8 @@ class _Exchange:
             caller=self._scope.get("state", {}).get("caller"),
             client=client_address(self._scope),
         )
+        if self._span:
+            self._span.end(route, self._status, self._request_id)
 
     def _header(self, name: bytes) -> str | None:
         value = self._headers.get(name)

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = None
     metrics_token_file: Path | None = None
     metrics_directory: Path | None = None
+    traces_url: Annotated[str | None, Field(pattern="^https?://")] = None
 
     confirmation: Confirmation = Confirmation.AUTOMATIC
     pending_ttl: Duration = timedelta(hours=24)
