@@ -22,6 +22,7 @@ from ops import (
     ports,
     seed,
     serve,
+    trail_cli,
     up,
     users_cli,
 )
@@ -41,6 +42,7 @@ app.add_typer(users_cli.app, name="user")
 app.add_typer(keys_cli.app, name="keys")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
 app.add_typer(audit_cli.app, name="audit")
+app.command("trail")(trail_cli.trail_command)
 
 
 @app.command("up")

@@ -53,10 +53,11 @@ def _are_texts(named: object) -> bool:
 
 def _deliver(kind: str, verb: Verb, ids: Sequence[int], origin: Mapping[str, Sequence[str]]) -> None:
     began = time.perf_counter()
-    with tracing.batch(kind, origin.get("traceparents", ()), len(ids)):
-        done = _attempt(kind, verb, ids)
-    ms = round((time.perf_counter() - began) * 1000, 1)
-    log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=ms, **origin)
+    with logs.bound(**origin):
+        with tracing.batch(kind, origin.get("traceparents", ()), len(ids)):
+            done = _attempt(kind, verb, ids)
+        ms = round((time.perf_counter() - began) * 1000, 1)
+        log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=ms)
 
 
 def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> int:
@@ -92,5 +93,8 @@ def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) 
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
+    with database.transaction() as connection:
+        origins = outbox.request_ids(connection, ids)
     counted = attempts.count(ids, attempts.summary_of(error), attempts.trace_of(error))
-    log.error("work failed", kind=kind, attempts=counted, exc_info=error)
+    # Of the requests that the message names, only that of the row which failed.
+    log.error("work failed", kind=kind, attempts=counted, request_ids=origins, exc_info=error)
