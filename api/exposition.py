@@ -1,5 +1,6 @@
 """All metrics in Prometheus' text form: what the API processes have counted, and what was just read by SQL."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -52,7 +53,8 @@ def _counted(tallies: Sequence[Tally]) -> Iterator[Sample]:
             )
     yield Sample(measures.WAITING, sum(each.numbers[0] for each in living if each.metric == measures.WAITING.name))
     looks = [each.numbers[0] for each in living if each.metric == measures.LOOKED_AT.name]
-    yield Sample(measures.LOOKED_AT, max(map(Measures.age, looks)))
+    if any(looks):  # Who has not looked yet answers nobody yet.
+        yield Sample(measures.LOOKED_AT, max(0.0, time.monotonic() - min(filter(None, looks))))
     yield Sample(measures.PROCESSES, len(looks))
 
 

@@ -1,6 +1,5 @@
 """What an API process counts, and the one place where it does. Nothing here waits, asks or can fail a request."""
 
-import time
 from bisect import bisect_left
 from collections.abc import Mapping
 
@@ -101,10 +100,6 @@ class Measures:
     def looked(self, at: float) -> None:
         """Revocations are known as of then, by the clock that all processes of a machine share."""
         self._slots[self._looked_at] = at
-
-    @staticmethod
-    def age(looked_at: float) -> float:
-        return max(0.0, time.monotonic() - looked_at)
 
     def _observe(self, start: int, bounds: tuple[float, ...], value: float) -> None:
         slots = self._slots

@@ -115,7 +115,7 @@ def test_it_is_a_route_like_others(anonymous: Client, path: str) -> None:
     assert anonymous.get(path).status_code in (400, 404)
 
 
-def test_it_names_no_person_and_no_order(shop: Shop, as_customer: Client, as_staff: Client) -> None:
+def test_s39_it_names_no_person_and_no_order(shop: Shop, as_customer: Client, as_staff: Client) -> None:
     order = as_customer.order(client_reference="canary-reference", metadata={"note": "canary-note"}).json()
     as_customer.get(f"/v1/orders/{order['id']}")
     as_customer.post("/v1/auth/login", json={"email": as_customer.user.email, "password": "canary-password"})
@@ -133,7 +133,7 @@ def guarded(world: World) -> Iterator[Server]:
         yield running
 
 
-def test_with_a_token_it_is_shown_to_who_shows_the_token(shop: Shop, guarded: Server, as_admin: Client) -> None:
+def test_s20_with_a_token_it_is_shown_to_who_shows_the_token(shop: Shop, guarded: Server, as_admin: Client) -> None:
     with httpx2.Client(base_url=guarded.url, trust_env=False) as client:
         for token in (None, TOKEN[:-1], TOKEN + "0", as_admin.headers["Authorization"].split()[1], "ä" * 32):
             headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
@@ -142,7 +142,7 @@ def test_with_a_token_it_is_shown_to_who_shows_the_token(shop: Shop, guarded: Se
         assert_problem(client.get("/v1/users/me", headers={"Authorization": f"Bearer {TOKEN}"}), 401)
 
 
-def test_in_production_without_a_token_it_is_not_there(world: World) -> None:
+def test_s20_in_production_without_a_token_it_is_not_there(world: World) -> None:
     deployed = settings.current().model_copy(update={"environment": Environment.PRODUCTION})
     with serving(create_app(deployed)) as running, httpx2.Client(base_url=running.url, trust_env=False) as client:
         assert_problem(client.get("/metrics"), 404, "not_found")
