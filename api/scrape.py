@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database import Database
+from api.patience import soon
 from models import vitals
 from runtime import database, logs
 from runtime.metrics import Sample
@@ -53,8 +54,7 @@ class Scrape:
 
     async def _part(self, part: str, ends_at: float) -> Sequence[Sample]:
         try:
-            async with asyncio.timeout(ends_at - time.monotonic()):
-                read = await self._read(part)
+            read = await soon(lambda: self._read(part), ends_at - time.monotonic())
         except (SQLAlchemyError, TimeoutError, OSError) as error:
             log.warning("a scrape lacks a part", part=part, error=type(error).__name__)
             return [Sample(vitals.PART_READ, 0, (part,))]

@@ -14,14 +14,18 @@ from itertools import count
 from pathlib import Path
 
 import httpx2
+import psutil
 import psycopg
 import pytest
 from alerts import Prometheus
 from api_server import Server, serving
+from at_once import at_once
+from promql import scrape
 from running_system import eventually
 
 from api.acceptor import Acceptor
 from api.app import create_app
+from api.scrape import GOOD_FOR_SECONDS
 from api.views import AnswerRenderer
 from models.acceptance import Terms
 from models.permissions import Role
@@ -45,6 +49,8 @@ ALERTS = (
 CONNECTIONS_MAX = 40
 CUSTOMER = {"email": "customer@shop.test", "password": "a-long-passphrase-of-theirs"}
 TRIES_ENOUGH = 105
+# Prometheus' own limit, in ops/monitoring/prometheus.yml.
+SCRAPE_SECONDS_MAX = 5.0
 
 _keys = count(1)
 
@@ -65,6 +71,10 @@ class Rig:
     def order(self) -> httpx2.Response:
         body = {"items": [{"sku": "BOWL-OAK", "quantity": 1}]}
         return self.client.post("/v1/orders", json=body, headers={"Idempotency-Key": f"key-{next(_keys)}"})
+
+    def ask(self, path: str) -> httpx2.Response:
+        """By somebody who does not wait for long."""
+        return httpx2.get(f"{self.server.url}{path}", timeout=SCRAPE_SECONDS_MAX, trust_env=False)
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
@@ -148,6 +158,26 @@ def test_a_database_with_few_connections_left_is_noticed(rig: Rig, prometheus: P
         for _ in range(CONNECTIONS_MAX * 8 // 10 - 4):
             stack.enter_context(psycopg.connect(rig.url))
         prometheus.expect("DatabaseConnectionsShort")
+
+
+def test_a_database_that_hangs_makes_neither_a_scrape_hang_nor_a_probe(rig: Rig, prometheus: Prometheus) -> None:
+    """Both gave up in time and then waited for psycopg, which asks a server to cancel before it lets go: 5 s more."""
+    server = psutil.Process(rig.engine.pid)
+    processes = [server, *server.children()]
+    time.sleep(GOOD_FOR_SECONDS)  # what was read before is not told again
+    for process in processes:
+        process.suspend()
+    try:
+        answer, probe = at_once(*(lambda path=path: rig.ask(path) for path in ("/metrics", "/health/readiness")))
+    finally:
+        for process in processes:
+            process.resume()
+    assert probe.status_code == 503
+    samples = scrape(0, answer.text).samples
+    assert list(samples["orders_database_up"].values()) == [0]
+    assert sorted(samples["orders_vitals_read"].values()) == [0, 0, 0]
+    assert samples["orders_placements_total"]
+    eventually(lambda: rig.client.get("/health/readiness").status_code == 200, "an API that is ready again")
 
 
 def test_a_database_that_is_killed_is_noticed_and_the_scrape_goes_on(rig: Rig, prometheus: Prometheus) -> None:
