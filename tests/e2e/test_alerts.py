@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
+import psutil
 import psycopg
 import pytest
 from alerts import Prometheus
@@ -135,7 +136,8 @@ def test_a_forgotten_transaction_that_holds_the_fold_back_is_noticed(
 
 
 def test_an_api_that_hangs_is_noticed(system: RunningSystem, prometheus: Prometheus) -> None:
-    with stopped(*system.pids["api"]):
+    children = psutil.Process(system.process.pid).children()
+    with stopped(*(child.pid for child in children if "serve" in child.cmdline())):
         prometheus.expect("ApiDown")
     prometheus.expect_silence("ApiDown")
 
