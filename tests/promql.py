@@ -1,7 +1,7 @@
 """The part of PromQL that our rules and our dashboard are written in, evaluated over a few real scrapes.
 
 There is no Prometheus where tests run. What is not known here is refused, so that no rule is misunderstood: selectors,
-ranges, `sum`, `max` and `min` (`by`), `rate`, `increase`, `delta`, `histogram_quantile`, `* / + -` and comparisons.
+ranges, `sum`, `max`, `min` (`by`), `rate`, `increase`, `delta`, `histogram_quantile`, `absent`, `* / + -`, comparisons.
 Rates are from the first to the last scrape, however long a range says; Prometheus would also extrapolate.
 """
 
@@ -31,6 +31,8 @@ COMPARISONS = {
 }
 ARITHMETIC = ({"+": operator.add, "-": operator.sub}, {"*": operator.mul, "/": operator.truediv})
 AGGREGATIONS: Mapping[str, Callable[[list[float]], float]] = {"sum": sum, "max": max, "min": min}
+
+FUNCTIONS = frozenset({"rate", "increase", "delta", "histogram_quantile", "absent"})
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,17 @@ class _Parser:
             return inner
         if token[0].isdigit():
             return lambda scrapes: float(token)
-        if token in AGGREGATIONS:
-            return self._aggregation(AGGREGATIONS[token])
-        if token == "histogram_quantile":
-            return self._quantile()
-        if token in ("rate", "increase", "delta"):
-            return self._change(token)
+        if token in AGGREGATIONS or token in FUNCTIONS:
+            return self._call(token)
         select = self._selector(token)
         return lambda scrapes: select(scrapes[-1])
+
+    def _call(self, function: str) -> Evaluate:
+        if function in AGGREGATIONS:
+            return self._aggregation(AGGREGATIONS[function])
+        if function == "histogram_quantile":
+            return self._quantile()
+        return self._absent() if function == "absent" else self._change(function)
 
     def _aggregation(self, aggregate: Callable[[list[float]], float]) -> Evaluate:
         kept: list[str] = []
@@ -151,6 +156,12 @@ class _Parser:
         while (token := self._take()) != ")":
             found += [token] if token != "," else []
         return found
+
+    def _absent(self) -> Evaluate:
+        self._take("(")
+        inner = self._comparison()
+        self._take(")")
+        return lambda scrapes: {} if _vector(inner(scrapes)) else {frozenset(): 1.0}
 
     def _quantile(self) -> Evaluate:
         self._take("(")
