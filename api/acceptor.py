@@ -5,7 +5,9 @@ hurry. Who has to wait for a key that is claimed elsewhere waits alone, and no n
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -15,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import Database
 from api.group_commit import Closed, GroupCommit, QueueFull
+from api.measures import ACCEPTED, REFUSED, REPLAYED, Measures
 from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
-from runtime import database
+from runtime import database, tracing
 from runtime.settings import Settings
 
 P = ParamSpec("P")
@@ -49,8 +52,14 @@ class Acceptor:
     """
 
     def __init__(
-        self, hurried: Database, transactional: Database, terms: Terms, waiting_max: int = WAITING_MAX
+        self,
+        hurried: Database,
+        transactional: Database,
+        terms: Terms,
+        measures: Measures | None = None,
+        waiting_max: int = WAITING_MAX,
     ) -> None:
+        self._measures = measures or Measures()
         self._hurried = hurried
         self._transactional = transactional
         self._terms = terms
@@ -67,13 +76,27 @@ class Acceptor:
             errors.OrderPipelineError: a refusal that is not stored with the key.
             errors.Unavailable: too many wait, or the process is stopping; nothing was written.
         """
+        self._measures.waiting(self._group.waiting + 1)
         try:
             outcome = await self._group.submit(request)
-        except (QueueFull, Closed):
+        except QueueFull:
+            self._measures.full()
+            raise errors.Unavailable from None
+        except Closed:
             raise errors.Unavailable from None
         if isinstance(outcome, errors.OrderPipelineError):
             raise outcome
+        self._note(outcome)
         return outcome
+
+    def _note(self, answer: Answer) -> None:
+        if answer.replayed:
+            self._measures.placed(REPLAYED)
+        elif answer.order_id is not None:
+            self._measures.placed(ACCEPTED)
+        else:
+            self._measures.placed(REFUSED)
+            self._measures.refused(json.loads(answer.body)["code"])
 
     async def accept_together(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """The answers to the orders of one request, all durable when this returns.
@@ -88,7 +111,10 @@ class Acceptor:
         await self._group.close()
 
     async def _write(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        return await _settle(self._hurried, acceptance.accept, batch, self._terms)
+        self._measures.wrote(len(batch))
+        self._measures.waiting(self._group.waiting)
+        with _traced(batch):
+            return await _settle(self._hurried, acceptance.accept, batch, self._terms)
 
     async def _write_alone(self, request: Request) -> Outcome:
         try:
@@ -111,9 +137,14 @@ class Acceptor:
         except TimeoutError:
             raise reason from None
         try:
-            return await _settle(self._transactional, acceptance.accept, [request], self._terms)
+            with _traced([request]):
+                return await _settle(self._transactional, acceptance.accept, [request], self._terms)
         finally:
             self._patient.release()
+
+
+def _traced(batch: Sequence[Request]) -> AbstractContextManager[None]:
+    return tracing.batch("accept orders", [request.traceparent for request in batch], len(batch))
 
 
 async def _settle(

@@ -6,6 +6,7 @@ a route without a token.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from api import api_keys, malformed, rate_limits
 from api.tokens import Epochs
 from models import errors
 from models.permissions import ENROLMENT, GRANTED, Permission, Role
+from runtime.settings import Environment
 
 SCHEME = "Bearer "
 
@@ -88,6 +90,23 @@ async def _public(request: Request) -> None:
     check_query(request)
 
 
+async def _scrapes(request: Request) -> None:
+    """Let a monitoring system through, which shows METRICS_TOKEN. Without one, there are metrics at home only.
+
+    Raises:
+        errors.NotFound: this deployment shows no metrics.
+        errors.InvalidToken: another token, or none.
+    """
+    settings = request.app.state.settings
+    if settings.metrics_token is not None:
+        expected = settings.metrics_token.get_secret_value().encode()
+        if not compare_digest(_bearer_token(request).encode(), expected):
+            raise errors.InvalidToken
+    elif settings.environment is not Environment.LOCAL:
+        raise errors.NotFound
+    check_query(request)
+
+
 def _marked(guard: Any) -> Guard:
     guard.is_guard = True
     checked: Guard = guard
@@ -98,6 +117,8 @@ public = _marked(_public)
 
 # Mounted on routes that need no token.
 Public = Depends(public)
+# Mounted on what monitoring systems read.
+Scrapes = Depends(_marked(_scrapes))
 
 
 def check_query(request: Request) -> None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from api import access, introduction, services
 from api.budgets import Budgets
 from api.edge import Edge
+from api.measures import Measures
 from api.openapi import Api, operation_id
 from api.rate_limits import RateLimits
 from api.routes import (
@@ -22,6 +23,7 @@ from api.routes import (
     documentation,
     feed,
     health,
+    metrics,
     mfa,
     ops,
     order_list,
@@ -36,7 +38,8 @@ from api.routes import (
     user_admin,
     users,
 )
-from runtime import logs, settings
+from api.tallies import Tallies
+from runtime import logs, settings, tracing
 from runtime.settings import Settings
 
 # The hot path first: routers are tried in turn.
@@ -73,7 +76,8 @@ class Application(Api):
 
     def build_middleware_stack(self) -> ASGIApp:
         # FastAPI's routes keep what they opened in the stack of the inner one.
-        return Edge(AsyncExitStackMiddleware(self.router), self.state.settings, self.state.budgets)
+        inner = AsyncExitStackMiddleware(self.router)
+        return Edge(inner, self.state.settings, self.state.budgets, self.state.measures)
 
 
 class UnguardedRoute(Exception):
@@ -89,12 +93,14 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
     """
     configured = configured or settings.current()
     logs.configure("api", configured.log_level, configured.log_format)
+    tracing.configure("api", configured)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = await services.start(configured)
+        app.state.services = await services.start(configured, app.state.measures)
         yield
         await services.stop(app.state.services)
+        app.state.measures.tallies.close()
 
     app = Application(
         title=introduction.TITLE,
@@ -113,8 +119,9 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
     )
     app.state.settings = configured
     app.state.budgets = Budgets(configured.answer_timeout)
-    app.state.rate_limits = RateLimits.of(configured)
-    for router in (*routers, documentation.router, documentation.description):
+    app.state.measures = Measures(Tallies(configured.metrics_directory))
+    app.state.rate_limits = RateLimits.of(configured, app.state.measures)
+    for router in (*routers, documentation.router, documentation.description, metrics.router):
         if router is place_order.router:
             app.router.routes.extend(router.routes)  # as they are: those of an included router are matched twice
         else:

@@ -4,10 +4,9 @@ import re
 import secrets
 from contextvars import ContextVar
 
-ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+from runtime import tracing
 
-# W3C Trace Context, section 3.2: version 00, with ids that are not all zeros.
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -15,10 +14,15 @@ _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 def begin(offered: str | None, traceparent: str | None = None) -> str:
     """Begin a request under the client's id if it is well formed, else under a new one; and in the client's trace."""
-    _traceparent.set(traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else None)
+    _traceparent.set(traceparent if traceparent and tracing.TRACEPARENT.fullmatch(traceparent) else None)
     accepted = offered if offered and ACCEPTED_REQUEST_ID.fullmatch(offered) else f"req_{secrets.token_urlsafe(15)}"
     _request_id.set(accepted)
     return accepted
+
+
+def go_on_as(traceparent: str) -> None:
+    """What is asked for from now on belongs to this span."""
+    _traceparent.set(traceparent)
 
 
 def request_id() -> str | None:
@@ -26,5 +30,5 @@ def request_id() -> str | None:
 
 
 def traceparent() -> str | None:
-    """The client's trace, which its order takes along."""
+    """The client's trace, or our part of it, which its order takes along."""
     return _traceparent.get()

@@ -5,7 +5,6 @@ means that nothing is counted. Then each process knows only what came to itself.
 `PATIENCE_SECONDS`, and, while it is away, only one request in a second waits at all.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from api.patience import soon
 from runtime import logs
 from runtime.settings import Settings
 
@@ -118,7 +118,7 @@ class Counters:
                 return here
             self._is_away()  # This one tries whether it is back; the others need not wait with it.
         try:
-            answer = await _soon(question)
+            answer = await soon(question, PATIENCE_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             if self.is_shared:
                 log.warning("limits are counted in this process alone", error=type(error).__name__)
@@ -131,26 +131,3 @@ class Counters:
 
     def _is_away(self) -> None:
         self._away_until = time.monotonic() + AWAY_SECONDS
-
-
-async def _soon(question: Callable[[], Awaitable[R]]) -> R:
-    """The answer, if it comes within `PATIENCE_SECONDS`.
-
-    Where it does not, the asking is left to itself instead of being cancelled and awaited: of 300 requests that found
-    the broker frozen in the same moment, now and then one waited for five seconds, because its cancelling got lost.
-
-    Raises:
-        TimeoutError, RedisError, OSError
-    """
-    asking = asyncio.ensure_future(question())
-    await asyncio.wait({asking}, timeout=PATIENCE_SECONDS)
-    if not asking.done():
-        asking.add_done_callback(_ignore)
-        asking.cancel()
-        raise TimeoutError
-    return asking.result()
-
-
-def _ignore(asked: asyncio.Future[Any]) -> None:
-    if not asked.cancelled():
-        asked.exception()

@@ -17,21 +17,25 @@ from api import context, malformed, problems, rate_limits, request_limits
 from api.budgets import Budgets
 from api.client_address import client_address
 from api.cors import Cors
+from api.measures import Measures
 from api.security_headers import SecurityHeaders
 from models import errors
-from runtime import logs
+from runtime import logs, tracing
 from runtime.settings import Settings
 
 log = logs.get("api.access")
 
+# What is asked for all day by machines tells nothing about anybody's order.
+UNTRACED = frozenset({"/health/liveness", "/health/readiness", "/metrics"})
 # In a request's state: it did not arrive in time.
 LATE = "late"
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, settings: Settings, budgets: Budgets) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, budgets: Budgets, measures: Measures) -> None:
         self._app = app
         self.budgets = budgets
+        self.measures = measures
         self.security_headers = SecurityHeaders(settings)
         self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
 
@@ -71,6 +75,11 @@ class _Exchange:
         self._status: int | None = None
         logs.clear()
         logs.bind(request_id=self._request_id)
+        self._span = None
+        if tracing.is_on() and scope["path"] not in UNTRACED:
+            self._span = tracing.begin_request(scope["method"], context.traceparent())
+            context.go_on_as(self._span.traceparent)
+            logs.bind(trace_id=self._span.trace_id)
 
     async def is_settled(self) -> bool:
         """Whether the request was answered here already, because it is one of a browser that asks if it may ask.
@@ -143,19 +152,25 @@ class _Exchange:
             log.warning("an answer was cut off", route=_template(self._scope), error=type(error).__name__)
             raise error
         error = rate_limits.instead_of(error, self._scope)
-        await problems.answer_to(error, self._scope)(self._scope, self._receive, self.send)
+        problem = problems.answer_to(error, self._scope)
+        self._edge.measures.refused(problem.code)
+        await problem(self._scope, self._receive, self.send)
 
     def end(self) -> None:
         self._edge.budgets.end(self._task)
+        seconds, method, route = time.perf_counter() - self._began, self._scope["method"], _template(self._scope)
+        self._edge.measures.answered(method, route, self._status, seconds)
         log.info(
             "request",
-            method=self._scope["method"],
-            route=_template(self._scope),
+            method=method,
+            route=route,
             status=self._status,
-            ms=round((time.perf_counter() - self._began) * 1000, 1),
+            ms=round(seconds * 1000, 1),
             caller=self._scope.get("state", {}).get("caller"),
             client=client_address(self._scope),
         )
+        if self._span:
+            self._span.end(route, self._status, self._request_id)
 
     def _header(self, name: bytes) -> str | None:
         value = self._headers.get(name)

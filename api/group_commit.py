@@ -77,6 +77,11 @@ class GroupCommit(Generic[Request, Outcome]):
         self._alone: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a writer, or are written alone."""
+        return len(self._waiting) + len(self._alone)
+
     async def submit(self, request: Request) -> Outcome:
         """The outcome of `request`, once its batch is committed. A caller that stops waiting disturbs nobody.
 
@@ -86,7 +91,7 @@ class GroupCommit(Generic[Request, Outcome]):
         """
         if self._is_closed:
             raise Closed
-        if len(self._waiting) + len(self._alone) >= self._waiting_max:
+        if self.waiting >= self._waiting_max:
             raise QueueFull
         entry: _Entry[Request, Outcome] = _Entry(request, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from api.database import Database
+from api.measures import Measures
 from api.tokens import Epochs, Tokens
 from models import errors, revocations, signing_keys
 from models.revocations import News
@@ -37,11 +38,19 @@ class Lookout:
     It has a connection of its own: it is not to wait behind those who wait for one.
     """
 
-    def __init__(self, settings: Settings, own: Database, tokens: Tokens, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        own: Database,
+        tokens: Tokens,
+        clock: Clock = time.monotonic,
+        measures: Measures | None = None,
+    ) -> None:
         self._settings = settings
         self._database = own
         self._tokens = tokens
         self._clock = clock
+        self._measures = measures or Measures()
         self._upto = revocations.BEGINNING
         self._void: dict[UUID, tuple[int, float]] = {}
         self._keys: Sequence[StoredKey] = ()
@@ -50,14 +59,14 @@ class Lookout:
         self._looking: asyncio.Task[None] | None = None
 
     @classmethod
-    async def begin(cls, settings: Settings, own: Database) -> tuple[Self, Tokens]:
+    async def begin(cls, settings: Settings, own: Database, measures: Measures) -> tuple[Self, Tokens]:
         """Have the first look, and go on looking.
 
         Raises:
             NoSigningKey, cryptography.exceptions.InvalidTag, SQLAlchemyError: there is nothing to begin with.
         """
         tokens = Tokens(settings, await own.run(signing_keys.load, settings))
-        lookout = cls(settings, own, tokens)
+        lookout = cls(settings, own, tokens, measures=measures)
         await lookout.look()
         lookout._looking = asyncio.create_task(lookout._keep_looking(), name="lookout")
         return lookout, tokens
@@ -104,6 +113,7 @@ class Lookout:
         self._note(news.void, began)
         self._upto = news.upto
         self._looked_at = began
+        self._measures.looked(began)
 
     def _note(self, void: Mapping[UUID, int], at: float) -> None:
         """Remember what is void, and forget what has expired meanwhile: the oldest stand first."""

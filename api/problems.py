@@ -92,9 +92,19 @@ def document(error: errors.OrderPipelineError, request_id: str | None) -> bytes:
     return json.dumps(members | error.facts(), separators=(",", ":")).encode()
 
 
-def response(error: errors.OrderPipelineError) -> Response:
+class Problem(Response):
+    """A problem document, with the code that it names."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, code: str, content: bytes, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(content, status, headers)
+        self.code = code
+
+
+def response(error: errors.OrderPipelineError) -> Problem:
     status = status_of(type(error))
-    answer = Response(document(error, context.request_id()), status, media_type=MEDIA_TYPE)
+    answer = Problem(error.code, document(error, context.request_id()), status)
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if status in LAST_WORDS:
@@ -132,7 +142,7 @@ def _shown(step: str | int) -> str:
     return str(step) if NAME.fullmatch(str(step)) else "…"
 
 
-def answer_to(error: Exception, scope: Scope) -> Response:
+def answer_to(error: Exception, scope: Scope) -> Problem:
     """The answer to a request that ended with this exception, whatever it is."""
     if isinstance(error, errors.OrderPipelineError):
         return response(error)
@@ -146,7 +156,7 @@ def answer_to(error: Exception, scope: Scope) -> Response:
     return _bug(error)
 
 
-def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
+def _routing_refusal(error: HTTPException, scope: Scope) -> Problem:
     """Starlette's own refusals: no such path, no such method."""
     refusal = errors.NotFound() if error.status_code == HTTPStatus.NOT_FOUND else errors.InvalidRequest()
     phrase = HTTPStatus(error.status_code).phrase
@@ -163,7 +173,7 @@ def _routing_refusal(error: HTTPException, scope: Scope) -> Response:
         }
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_methods(scope)))
-    return Response(json.dumps(members), error.status_code, headers=headers, media_type=MEDIA_TYPE)
+    return Problem(members["code"], json.dumps(members).encode(), error.status_code, headers)
 
 
 def _methods(scope: Scope) -> set[str]:
@@ -181,7 +191,7 @@ def _methods(scope: Scope) -> set[str]:
     }
 
 
-def _database_refusal(error: Exception) -> Response:
+def _database_refusal(error: Exception) -> Problem:
     if database.violated_constraint(error) in CALLER_CONSTRAINTS:  # Their token outlived the user.
         return response(errors.InvalidToken())
     if not database.is_unavailable(error) and not database.is_worth_retrying(error):
@@ -190,6 +200,6 @@ def _database_refusal(error: Exception) -> Response:
     return response(errors.Unavailable())
 
 
-def _bug(error: Exception) -> Response:
+def _bug(error: Exception) -> Problem:
     log.error("unexpected error", exc_info=error)
     return response(errors.OrderPipelineError("An unexpected error occurred; it was logged under this request id."))

@@ -15,6 +15,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from api.client_address import client_address
+from api.measures import Measures
 from api.networks import network
 from models import errors
 from runtime import rates
@@ -32,7 +33,9 @@ class Buckets:
     Of a bucket only the moment is kept at which it will be full again (the generic cell rate algorithm).
     """
 
-    def __init__(self, name: str, rate: str, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, name: str, rate: str, keys_max: int = KEYS_MAX, measures: Measures | None = None) -> None:
+        self._name = name
+        self._measures = measures or Measures()
         parsed = rates.parse(rate)
         self._seconds = float(parsed.get_expiry())
         self._interval = self._seconds / parsed.amount
@@ -72,6 +75,7 @@ class Buckets:
         full_in = self._seconds if empty_for > 0 else self._seconds + empty_for
         scope["state"][LEFT] = (self.policy, self._left % (left, math.ceil(full_in)))
         if empty_for > 0:
+            self._measures.rate_limited(self._name)
             raise errors.RateLimited(empty_for)
 
 
@@ -81,8 +85,9 @@ class RateLimits:
     addresses: Buckets
 
     @classmethod
-    def of(cls, settings: Settings) -> "RateLimits":
-        return cls(Buckets("caller", settings.requests_per_caller), Buckets("address", settings.requests_per_address))
+    def of(cls, settings: Settings, measures: Measures) -> "RateLimits":
+        callers = Buckets("caller", settings.requests_per_caller, measures=measures)
+        return cls(callers, Buckets("address", settings.requests_per_address, measures=measures))
 
 
 def charge_caller(scope: Scope, caller: UUID) -> None:

@@ -11,7 +11,9 @@ from api.database import Database
 from api.hashing import HashingGate
 from api.key_use import KeyUse
 from api.lookout import Lookout
+from api.measures import Measures
 from api.reads import Reads
+from api.scrape import Scrape
 from api.throttle import Throttle
 from api.tokens import Tokens
 from api.trail import Trail
@@ -41,18 +43,20 @@ class Services:
     acceptor: Acceptor
     watch: Watch
     trail: Trail
+    measures: Measures
+    scrape: Scrape
 
     def reads(self, exact: bool = False) -> Database | Reads:
         """Where to read lists and analytics: from the replica, if there is one. Only the primary knows this moment."""
         return self.database if exact or self.replica is None else self.replica
 
 
-async def start(settings: Settings) -> Services:
+async def start(settings: Settings, measures: Measures) -> Services:
     """Open what an API process needs; it needs the database for it, and nothing else."""
     api_database = Database(database.async_engine(settings, database.Role.API))
     hurried = Database(acceptor.hurried_engine(settings))
     policy = Policy.of(settings)
-    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings))
+    looking, tokens = await Lookout.begin(settings, lookout.database_of(settings), measures)
     hashing = HashingGate()
     # Made now, so that the first unknown user does not cost twice what a known one costs. Not through the gate, which
     # gives up where a busy machine leaves its threads no time: a process would not start then.
@@ -68,10 +72,12 @@ async def start(settings: Settings) -> Services:
         lookout=looking,
         sessions=Rules.of(settings),
         hashing=hashing,
-        throttle=Throttle(settings, Counters(settings)),
+        throttle=Throttle(settings, Counters(settings), measures),
         watch=Watch(api_database),
         trail=Trail(api_database),
-        acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer())),
+        acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer()), measures),
+        measures=measures,
+        scrape=Scrape.of(settings),
     )
 
 
@@ -92,5 +98,6 @@ async def stop(services: Services) -> None:
         await services.replica.close()
     await services.throttle.counters.close()
     await services.lookout.close()
+    await services.scrape.close()
     for each in (services.hurried, services.database):
         await each.engine.dispose()

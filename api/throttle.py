@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from api.counters import Counters
+from api.measures import Measures
 from api.networks import network
 from models import errors, users
 from runtime import logs, rates
@@ -44,8 +45,9 @@ class Attempt:
 
 
 class Throttle:
-    def __init__(self, settings: Settings, counters: Counters) -> None:
+    def __init__(self, settings: Settings, counters: Counters, measures: Measures) -> None:
         self._settings = settings
+        self._measures = measures
         self.counters = counters
 
     async def login(self, email: str, address: str) -> Attempt:
@@ -112,7 +114,7 @@ class Throttle:
             delay = min(2 ** min(excess, DOUBLINGS_MAX), seconds_max)
             turn = await self.counters.add(_delay(key), delay)
             if turn > 1:
-                raise _refusal(key, await self.counters.seconds_left(_delay(key)), is_first=turn == FIRST_REFUSED)
+                raise self._refusal(key, await self.counters.seconds_left(_delay(key)), is_first=turn == FIRST_REFUSED)
 
     async def _limited(self, key: str, spelled: str) -> None:
         """So many in a while, and no more before it is over.
@@ -123,17 +125,18 @@ class Throttle:
         rate = rates.parse(spelled)
         excess = await self.counters.add(key, rate.get_expiry()) - rate.amount
         if excess > 0:
-            raise _refusal(key, await self.counters.seconds_left(key), is_first=excess == 1)
+            raise self._refusal(key, await self.counters.seconds_left(key), is_first=excess == 1)
 
     async def _forget(self, key: str) -> None:
         await self.counters.forget(_tries(key))
         await self.counters.forget(_delay(key))
 
-
-def _refusal(key: str, seconds: float, *, is_first: bool) -> errors.RateLimited:
-    if is_first:  # The rest of a flood is in the access log.
-        log.warning("tries are held up", limit=key.partition(":")[0], seconds=round(seconds))
-    return errors.RateLimited(seconds, is_first=is_first)
+    def _refusal(self, key: str, seconds: float, *, is_first: bool) -> errors.RateLimited:
+        limit = key.partition(":")[0]
+        self._measures.held_up(limit)
+        if is_first:  # The rest of a flood is in the access log.
+            log.warning("tries are held up", limit=limit, seconds=round(seconds))
+        return errors.RateLimited(seconds, is_first=is_first)
 
 
 def _tries(key: str) -> str:

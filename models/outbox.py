@@ -129,6 +129,8 @@ _BACKLOG = text(
 # A row that was postponed waits for its time, not for the end of its lease.
 _PRESENT = text("SELECT id, attempts FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
 
+_REQUEST_IDS = text("SELECT DISTINCT request_id FROM outbox WHERE id = ANY(:ids)").bindparams(_IDS)
+
 _POSTPONE = text(
     """
     UPDATE outbox SET attempts = attempts + 1, last_error = :error,
@@ -210,6 +212,11 @@ def present(connection: Connection, ids: Collection[int]) -> dict[int, int]:
 def due_of_kind(connection: Connection, ids: Collection[int], kind: str) -> list[int]:
     """Which of these rows are of this kind, and to be done now."""
     return list(connection.execute(_DUE_OF_KIND, {"ids": list(ids), "kind": kind}).scalars())
+
+
+def request_ids(connection: Connection, ids: Collection[int]) -> list[str]:
+    """The requests that asked for these rows."""
+    return [each for each in connection.execute(_REQUEST_IDS, {"ids": list(ids)}).scalars() if each]
 
 
 def postpone(connection: Connection, ids: Sequence[int], error: str) -> dict[int, int]:

@@ -24,6 +24,7 @@ from ops import (
     rollups_cli,
     seed_cli,
     serve,
+    trail_cli,
     up,
     users_cli,
 )
@@ -46,6 +47,7 @@ app.add_typer(dead_letters_cli.app, name="dead-letters")
 app.command("seed")(seed_cli.seed_command)
 app.add_typer(rollups_cli.app, name="rollups")
 app.add_typer(audit_cli.app, name="audit")
+app.command("trail")(trail_cli.trail_command)
 
 
 @app.command("up")

@@ -60,6 +60,11 @@ class Profile:
         return f"http://{ports.LOOPBACK}:{self.flower_port}"
 
     @property
+    def metrics(self) -> Path:
+        """Where the API processes keep their counts together, as long as we run."""
+        return self.data / "metrics"
+
+    @property
     def users(self) -> dict[str, dict[str, str]]:
         """role → email and password of the demo user with that role."""
         passwords = self.secrets.passwords
@@ -95,6 +100,7 @@ def _environment(settled: Profile, given: Mapping[str, str]) -> dict[str, str]:
     environment = {
         **DEFAULTS,
         "SECRET_KEY": settled.secrets.secret_key,
+        "METRICS_DIRECTORY": str(settled.metrics),
         "LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
         **{name: value for name, value in given.items() if value},

@@ -1,9 +1,11 @@
 """`orders serve`: the API under uvicorn, one listening socket per process, any number of processes."""
 
 import gc
+import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -72,9 +74,14 @@ def run(host: str, port: int, workers: int, *, share_port: bool) -> None:
 def _keep(workers: int, port: int, host: str) -> None:
     """Raises StartError if a process dies again and again."""
     try:
-        with Supervisor() as supervisor, signals.obeyed(supervisor.kill):
+        with (
+            tempfile.TemporaryDirectory(prefix="orders-metrics-") as metrics,
+            Supervisor() as supervisor,
+            signals.obeyed(supervisor.kill),
+        ):
+            env = {"METRICS_DIRECTORY": metrics, **os.environ}
             for number in range(1, workers + 1):
-                supervisor.spawn(process(f"api-{number}", port, host))
+                supervisor.spawn(process(f"api-{number}", port, host, env))
             while True:
                 supervisor.check()
                 time.sleep(CHECK_SECONDS)

@@ -5,6 +5,7 @@ Everything is started in the order in which it is needed and stopped in reverse,
 
 import contextlib
 import json
+import shutil
 import socket
 import sys
 import time
@@ -77,6 +78,7 @@ def _api_port(wanted: int, progress: Progress) -> socket.socket:
 
 
 def _begin(options: Options, settled: Profile, supervisor: Supervisor, progress: Progress) -> None:
+    shutil.rmtree(settled.metrics, ignore_errors=True)
     _start_engines(settled, supervisor, progress)
     _prepare_database(settled, progress)
     running = local.processes(settled)

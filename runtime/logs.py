@@ -8,7 +8,8 @@ through the standard library's logging and end in the same form.
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,16 @@ def bind(**ids: Any) -> None:
 
 def clear() -> None:
     _ids.set({})
+
+
+@contextmanager
+def bound(**ids: Any) -> Iterator[None]:
+    """These ids, and no others, on every line that is written here while the block lasts."""
+    before = _ids.set(ids)
+    try:
+        yield
+    finally:
+        _ids.reset(before)
 
 
 def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -29,7 +29,7 @@ UNVERIFIED = frozenset({"none", "optional", "cert_none", "cert_optional"})
 
 
 def complaints(
-    secret_key: str,
+    secrets: Mapping[str, str],
     database_urls: Mapping[str, str],
     broker_url: str,
     private_hosts: Collection[str],
@@ -38,8 +38,9 @@ def complaints(
     debug: bool,
 ) -> Iterator[str]:
     """What is unsafe about these settings. They have the right form already."""
-    if is_placeholder(secret_key):
-        yield "SECRET_KEY is an example; generate one with: openssl rand -hex 32"
+    for name, secret in secrets.items():
+        if is_placeholder(secret):
+            yield f"{name} is an example; generate one with: openssl rand -hex 32"
     for name, url in database_urls.items():
         yield from _about_a_database(name, url, private_hosts)
     for each in broker_url.split(";"):  # Celery takes several.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAMES = ("database_url", "database_read_url", "broker_url", "secret_key")
+NAMES = ("database_url", "database_read_url", "broker_url", "secret_key", "metrics_token")
 SUFFIX = "_file"
 BYTES_MAX = 64 * 1024
 

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     debug: Annotated[bool, BeforeValidator(_is_on)] = False
 
+    metrics_token: SecretStr | None = None
+    metrics_token_file: Path | None = None
+    metrics_directory: Path | None = None
+    traces_url: Annotated[str | None, Field(pattern="^https?://")] = None
+
     confirmation: Confirmation = Confirmation.AUTOMATIC
     pending_ttl: Duration = timedelta(hours=24)
     autopilot: bool = False
@@ -214,13 +219,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        secret = self.secret_key.get_secret_value()
-        complaints = []
-        if len(secret.encode()) < SECRET_BYTES_MIN:
-            complaints.append(f"SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes")
+        secrets = {"SECRET_KEY": self.secret_key, "METRICS_TOKEN": self.metrics_token}
+        given = {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+        complaints = [
+            f"{name} must have at least {SECRET_BYTES_MIN} bytes"
+            for name, secret in given.items()
+            if len(secret.encode()) < SECRET_BYTES_MIN
+        ]
         if self.environment is Environment.PRODUCTION:
             complaints += production.complaints(
-                secret,
+                given,
                 {name: url.get_secret_value() for name, url in self._databases.items() if url is not None},
                 self.broker_url.get_secret_value(),
                 self.private_hosts,

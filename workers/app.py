@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import import_modules, setup_logging
+from celery.signals import import_modules, setup_logging, worker_process_shutdown
 
-from runtime import logs, settings
+from runtime import logs, settings, tracing
 from workers import flower_rules, redis_transport
 from workers.heartbeat import LoopBeat, PresenceStep
 from workers.inspect_relay import relay
@@ -25,7 +25,15 @@ app.steps["consumer"].add(LoopBeat)
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     configured = settings.current()
-    logs.configure(process_name(sys.argv), configured.log_level, configured.log_format)
+    name = process_name(sys.argv)
+    logs.configure(name, configured.log_level, configured.log_format)
+    if name == "worker":
+        tracing.configure(name, configured)
+
+
+@worker_process_shutdown.connect
+def _send_spans(**_: Any) -> None:
+    tracing.flush()
 
 
 @import_modules.connect

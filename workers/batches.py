@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from models import outbox, schedule
 from models.outbox import Work
-from runtime import database, logs
+from runtime import database, logs, tracing
 from workers import attempts, messages
 from workers.app import app
 
@@ -40,17 +40,24 @@ def task(kind: str) -> Callable[[Verb], Task[..., None]]:
     return register
 
 
-def _origin(called: Task[..., None]) -> Mapping[str, object]:
+def _origin(called: Task[..., None]) -> Mapping[str, Sequence[str]]:
     """The requests and traces that the message names: whoever looks for one of them finds the batch."""
     headers = called.request.headers or {}
-    return {name: headers[name] for name in ("request_ids", "traceparents") if headers.get(name)}
+    return {name: headers[name] for name in ("request_ids", "traceparents") if _are_texts(headers.get(name))}
 
 
-def _deliver(kind: str, verb: Verb, ids: Sequence[int], origin: Mapping[str, object]) -> None:
+def _are_texts(named: object) -> bool:
+    """Whoever can reach the broker can put anything there."""
+    return bool(named) and isinstance(named, list | tuple) and all(isinstance(each, str) for each in named)
+
+
+def _deliver(kind: str, verb: Verb, ids: Sequence[int], origin: Mapping[str, Sequence[str]]) -> None:
     began = time.perf_counter()
-    done = _attempt(kind, verb, ids)
-    ms = round((time.perf_counter() - began) * 1000, 1)
-    log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=ms, **origin)
+    with logs.bound(**origin):
+        with tracing.batch(kind, origin.get("traceparents", ()), len(ids)):
+            done = _attempt(kind, verb, ids)
+        ms = round((time.perf_counter() - began) * 1000, 1)
+        log.info("batch done", kind=kind, delivered=len(ids), done=done, ms=ms)
 
 
 def _attempt(kind: str, verb: Verb, ids: Sequence[int]) -> int:
@@ -86,5 +93,8 @@ def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) 
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
+    with database.transaction() as connection:
+        origins = outbox.request_ids(connection, ids)
     counted = attempts.count(ids, attempts.summary_of(error), attempts.trace_of(error))
-    log.error("work failed", kind=kind, attempts=counted, exc_info=error)
+    # Of the requests that the message names, only that of the row which failed.
+    log.error("work failed", kind=kind, attempts=counted, request_ids=origins, exc_info=error)

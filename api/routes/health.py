@@ -8,12 +8,13 @@ from typing import Literal
 from fastapi import APIRouter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse
 
 from api.access import Public
 from api.dependencies import OurServices
+from api.patience import soon
 from api.services import Services
 from api.views import View
 from models import migrations
@@ -73,8 +74,7 @@ def _json(view: ReadinessView, status: HTTPStatus) -> JSONResponse:
 
 async def _database(services: Services) -> tuple[Check, Check]:
     try:
-        async with asyncio.timeout(PROBE_SECONDS), services.database.engine.connect() as connection:
-            revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+        revision = await soon(lambda: services.database.run(_revision), PROBE_SECONDS)
     except (SQLAlchemyError, TimeoutError, OSError):
         return Check.FAILED, Check.FAILED
     if services.lookout.is_blind:  # Whatever else could be asked, this process answers no caller.
@@ -82,6 +82,10 @@ async def _database(services: Services) -> tuple[Check, Check]:
     # A revision this code does not know is a newer one: during an upgrade the old processes go on serving.
     is_behind = revision != migrations.head() and revision in migrations.revisions()
     return Check.OK, Check.BEHIND if is_behind else Check.OK
+
+
+def _revision(connection: Connection) -> str:
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
 async def _broker(services: Services) -> Check:

@@ -135,8 +135,9 @@ def test_s25_what_becomes_of_a_second_factor_is_recorded(shop: Shop) -> None:
     eve.enter()
     eve.enrol()
     eve.login()
-    for _ in range(totp.WRONG_CODES_FREE + 1):
-        eve.login(totp_code=eve.wrong_code())
+    # A machine under load may answer some of them 503, which are no tries.
+    while eve.login(totp_code=eve.wrong_code()).json()["code"] != "too_many_codes":
+        pass
     eve.enter(recovery_code=eve.recovery_codes[0])
     renewed = eve.change("POST", f"{MFA}/recovery-codes", totp_code=eve.code(1)).json()["recovery_codes"]
     eve.client.request("DELETE", TOTP, json={"password": "canary", "recovery_code": renewed[0]})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from running_system import bare_environment
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def measured(data: Path) -> dict[str, Any]:

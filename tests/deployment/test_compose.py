@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:[-?])(?P<rest>[^}]*)\}")
 ENGINES = {"postgres", "valkey"}
+MONITORING = {"prometheus", "grafana"}
 OPERATIONS = ROOT / "docs" / "operations.md"
 NODES = {"worker", "relay", "beat"}
 ONE_SHOT = {"migrate"}
@@ -35,6 +36,8 @@ SECRETS = {
     "BROKER_URL",
     "DATABASE_URL",
     "FLOWER_BASIC_AUTH",
+    "GRAFANA_PASSWORD",
+    "METRICS_TOKEN",
     "MIGRATION_DATABASE_URL",
     "POSTGRES_PASSWORD",
     "SECRET_KEY",
@@ -48,7 +51,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def ours() -> dict[str, dict[str, Any]]:
-    return {name: service for name, service in services().items() if name not in ENGINES}
+    return {name: service for name, service in services().items() if name not in ENGINES | MONITORING}
 
 
 def variables() -> dict[str, str]:
@@ -91,6 +94,26 @@ def test_a_service_that_stays_has_a_health_check_and_comes_back(name: str) -> No
     service = services()[name]
     assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
     assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(MONITORING))
+def test_monitoring_is_a_profile_of_its_own_on_the_loopback_with_files_that_are_there(name: str) -> None:
+    service = services()[name]
+    assert service["profiles"] == ["monitoring"]
+    assert not any("profiles" in other for other in OURS.values())
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith(".")]
+    assert mounted and all((ROOT / each).exists() for each in mounted)
+
+
+def test_prometheus_shows_the_token_and_scrapes_the_service_that_asks_for_it() -> None:
+    [job] = yaml.safe_load((ROOT / "ops/monitoring/prometheus.yml").read_text())["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": "/run/secrets/metrics"}
+    assert services()["prometheus"]["secrets"] == ["metrics"]
+    assert yaml.safe_load(COMPOSE.read_text())["secrets"] == {"metrics": {"environment": "METRICS_TOKEN"}}
+    [[where]] = [each["names"] for each in job["dns_sd_configs"]]
+    assert "METRICS_TOKEN" in OURS[where]["environment"]
+    assert OURS[where]["command"][-1] == str(job["dns_sd_configs"][0]["port"])
 
 
 def test_migrations_run_once_and_everything_of_ours_waits_for_them() -> None:
@@ -139,7 +162,7 @@ def test_the_documented_environment_file_is_complete_and_acceptable_in_productio
     environment_file: dict[str, str],
 ) -> None:
     assert environment_file.keys() >= SECRETS
-    given = {name: environment_file[name] for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY")}
+    given = {name: environment_file[name] for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "METRICS_TOKEN")}
     [private] = {service["environment"]["PRIVATE_HOSTS"] for service in OURS.values()}
     read = settings.read({**given, "ENVIRONMENT": "production", "PRIVATE_HOSTS": private})
     assert environment_file["SERVICES_PASSWORD"] in read.sqlalchemy_url

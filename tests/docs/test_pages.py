@@ -144,6 +144,10 @@ def test_every_command_is_one_that_works(page: Path) -> None:
 
 
 def check_compose(arguments: list[str]) -> None:
+    if arguments[0] == "--profile":
+        services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        assert any(arguments[1] in service.get("profiles", ()) for service in services.values()), arguments
+        arguments = arguments[2:]
     assert arguments[0] in {"build", "exec", "run", "up"}, arguments
     if arguments[0] in {"exec", "run"}:
         services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

@@ -32,7 +32,7 @@ from models.permissions import Role
 from models.users import User
 from runtime import database, settings
 
-pytestmark = [pytest.mark.xdist_group("whole system"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 OPERATIONS = tuple(Description.committed().operations.values())
 # The processes say all that they ever say.

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from world import World
 
-from api.acceptor import Acceptor, hurried_engine
+from api.acceptor import WAITING_MAX, Acceptor, hurried_engine
 from api.database import Database
 from models import acceptance, errors
 from models.acceptance import Answer
@@ -23,10 +23,10 @@ CONNECTED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
 
 
 @asynccontextmanager
-async def opened(world: World, **options: int) -> AsyncIterator[Acceptor]:
+async def opened(world: World, waiting_max: int = WAITING_MAX) -> AsyncIterator[Acceptor]:
     transactional = database.async_engine(settings.current(), Role.API)
     hurried = hurried_engine(settings.current())
-    acceptor = Acceptor(Database(hurried), Database(transactional), world.terms, **options)
+    acceptor = Acceptor(Database(hurried), Database(transactional), world.terms, waiting_max=waiting_max)
     yield acceptor
     await acceptor.close()
     await hurried.dispose()

@@ -17,6 +17,7 @@ from api.app import create_app
 from api.database import Database
 from api.key_use import KeyUse
 from api.lookout import LOOK_SECONDS, Lookout
+from api.measures import Measures
 from api.tokens import Identity
 from models import api_keys, errors, revocations
 from models.api_key_desk import NewKey
@@ -54,7 +55,7 @@ def at_a_desk(test: Callable[[Desk], Awaitable[object]], window_seconds: float =
     async def run() -> None:
         configured = settings.current()
         own = Database(database.async_engine(configured, Role.API))
-        watching, _ = await Lookout.begin(configured, lookout.database_of(configured))
+        watching, _ = await Lookout.begin(configured, lookout.database_of(configured), Measures())
         seen: list[str] = []
         event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *told: seen.append(told[2]))
         use, clock = KeyUse(own, window_seconds), Clock()

@@ -24,7 +24,7 @@ from runtime import database
 from runtime.database import Role as DatabaseRole
 
 # One pair of servers for all of them.
-pytestmark = [pytest.mark.xdist_group("replica"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LIST, PER_DAY = "/v1/orders", "/v1/analytics/orders-per-day"
 FROM_THE_REPLICA = (

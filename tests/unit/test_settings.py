@@ -40,6 +40,8 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("BROKER_URL", "amqp://canary@broker"),
         ("SECRET_KEY", "canary-too-short"),
         ("SECRET_KEY", "change-me-canary" + SECRET),
+        ("METRICS_TOKEN", "canary-too-short"),
+        ("METRICS_TOKEN", "change-me-canary" + SECRET),
         ("REPORTING_TZ", "Canary/Islands"),
         ("LOG_LEVEL", "CANARY"),
         ("PENDING_TTL", "canary"),
