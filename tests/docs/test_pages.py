@@ -44,6 +44,9 @@ PLAIN = (". ./.env", "CREATE ROLE ", "GRANT ", "SQL")
 # `make up` is tests/e2e/test_up.py; `make test` is what runs this.
 MAKE = {"up", "test"}
 
+# A page; the list of deviations is longer than a decision ought to be.
+DECISION_LINES_MAX = 80
+
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -267,6 +270,13 @@ def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
     assert {table: timedelta(days=int(days)) for table, days in told.items()} == kept
 
 
+def test_the_map_has_each_module_of_the_large_packages_once() -> None:
+    section = (ROOT / "docs/architecture.md").read_text().partition("### Where to look first")[2].partition("\n## ")[0]
+    modules = [path for package in ("api", "models", "workers") for path in (ROOT / package).glob("[!_]*.py")]
+    named = [code for code in CODE.findall(section) if code.endswith(".py")]
+    assert sorted(named) == sorted(path.relative_to(ROOT).as_posix() for path in modules)
+
+
 def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
     words = re.findall(r"(?m)^\| ([^|]+) \|", (ROOT / "docs/glossary.md").read_text())[1:]
     assert words == sorted(set(words), key=str.lower)
@@ -278,12 +288,13 @@ def test_security_answers_every_requirement_once() -> None:
     assert {answer for _, answer in rows} <= {"yes", "partly", "no"}
 
 
-def test_a_decision_has_its_five_parts_and_stands_in_the_list() -> None:
+def test_a_decision_is_a_page_with_its_five_parts_and_stands_in_the_list() -> None:
     pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
     listed = (ROOT / "docs/decisions/README.md").read_text()
     assert len({page.name[:4] for page in pages}) == len(pages)
     for page in pages:
         words = page.read_text()
         assert page.name in listed
+        assert len(words.splitlines()) <= DECISION_LINES_MAX, page.name
         for part in ("**Context.**", "**Decision", "**Consequences.**", "**Alternatives.**", "**Revisit when**"):
             assert part in words, f"{page.name}: {part}"
