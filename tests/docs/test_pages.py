@@ -90,7 +90,7 @@ def defines(module: str, name: str) -> bool:
 
 @each_page
 def test_a_decision_is_called_by_its_number(page: Path) -> None:
-    numbered = re.findall(r"\[(?:decision\s)?(\d+)\]\([^)]*?(\d{4})-", prose(page))
+    numbered = re.findall(r"\[(?:[Dd]ecision\s)?(\d+)\]\([^)]*?(\d{4})-", prose(page))
     assert [said for said, linked in numbered if int(said) != int(linked)] == []
 
 
