@@ -196,5 +196,5 @@ def test_s4_of_many_logins_at_once_some_are_told_to_come_back_and_the_process_go
         assert {answer.status_code for answer in answers} == {401, 503}
         assert len(counted.counter.hashes) - before < 80
         assert counted.counter.most <= (os.cpu_count() or 1)
-        assert all(name.startswith("hashing") for name in counted.counter.threads)
+        assert all(name.startswith("hashing") for name in counted.counter.threads[before:])
         assert counted.log_in()[0].status_code == 200
