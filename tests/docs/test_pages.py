@@ -34,6 +34,7 @@ RUN_ELSEWHERE = {
     "field() { python3 -c": "tests/e2e/test_readme.py",
     "umask 077": "tests/deployment/test_compose.py",
     "(umask 077; openssl": "tests/e2e/test_production.py",
+    ".venv/bin/": "tests/docs/test_tutorial.py",
 }
 # Run by no test, because there is no Docker engine where tests run: the services they name are checked here.
 COMPOSE = "docker compose "
@@ -76,7 +77,28 @@ def test_every_file_and_every_test_it_names_is_there(page: Path) -> None:
         name, _, inside = code.partition("::")
         if FILE.fullmatch(name.rstrip("/")):
             assert (ROOT / name).exists(), code
-            assert not inside or f"def {inside}(" in (ROOT / name).read_text(), code
+            assert not inside or defines((ROOT / name).read_text(), inside), code
+
+
+def defines(module: str, name: str) -> bool:
+    """Whether a module says what this is: a function, a class, or a name given to a value."""
+    return bool(re.search(rf"(?m)^ *(?:async )?(?:def|class) {name}\b|^{name}(?:: .+)? = ", module))
+
+
+@each_page
+def test_a_decision_is_called_by_its_number(page: Path) -> None:
+    numbered = re.findall(r"\[(?:decision\s)?(\d+)\]\([^)]*?(\d{4})-", prose(page))
+    assert [said for said, linked in numbered if int(said) != int(linked)] == []
+
+
+def test_the_walkthrough_answers_thirty_questions_from_the_code() -> None:
+    questions = (ROOT / "docs/walkthrough.md").read_text().partition("\n## Questions\n")[2].partition("\n## ")[0]
+    answers = re.split(r"(?m)^\*\*(?=\d+\. )", questions)[1:]
+    assert len(answers) >= 30
+    assert [answer.partition(".")[0] for answer in answers] == [str(number) for number in range(1, len(answers) + 1)]
+    assert [
+        answer for answer in answers if not LINK.search(answer) and not any(map(FILE.match, CODE.findall(answer)))
+    ] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
@@ -137,7 +159,7 @@ def check_compose(arguments: list[str]) -> None:
 
 def test_what_runs_the_other_commands_is_there_and_reads_the_page() -> None:
     for name in RUN_ELSEWHERE.values():
-        assert re.search(r"README|OPERATIONS", (ROOT / name).read_text())
+        assert re.search(r"README|OPERATIONS|TUTORIAL", (ROOT / name).read_text())
     assert {"up", "test"} == MAKE <= set(re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text()))
 
 
@@ -243,6 +265,11 @@ def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
     told = dict(re.findall(r"(?m)^\| `(\w+)` \| .* \| (\d+) days \|$", operations))
     kept = {table: rule.kept or idempotency.KEPT for table, rule in retention.RULES.items()}
     assert {table: timedelta(days=int(days)) for table, days in told.items()} == kept
+
+
+def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
+    words = re.findall(r"(?m)^\| ([^|]+) \|", (ROOT / "docs/glossary.md").read_text())[1:]
+    assert words == sorted(set(words), key=str.lower)
 
 
 def test_security_answers_every_requirement_once() -> None:
