@@ -30,7 +30,7 @@ from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 from workers.app import app
 
-FOLD_SECONDS = 20
+FOLD_SECONDS = 60
 # A real argon2id string, of no password: hashing is tested where hashing is meant.
 NO_PASSWORD = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG"
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from alerts import Prometheus
 from kombu import Connection
-from running_system import RunningSystem, eventually
+from running_system import RunningSystem, bare_environment, eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -147,7 +147,7 @@ def test_an_api_that_hangs_is_noticed(system: RunningSystem, prometheus: Prometh
 def test_aggregates_that_an_audit_found_wrong_are_noticed(system: RunningSystem, prometheus: Prometheus) -> None:
     def audit() -> int:
         command = [sys.executable, "-m", "ops", "rollups", "audit", "--day", "2020-02-29", "--data", str(system.data)]
-        return subprocess.run(command, env=os.environ, capture_output=True, check=False).returncode
+        return subprocess.run(command, env=bare_environment(), capture_output=True, check=False).returncode
 
     execute(system, "INSERT INTO daily_orders VALUES ('2020-02-29', 'EUR', 'pending', 3, 300)")
     assert audit() == 1, "it finds the row, and repairs it"
