@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,18 @@ COPIED = ("api", "benchmarks", "docs", "models", "ops", "runtime", "schedules", 
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """This repository once more, with the same `.venv`."""
-    for name in COPIED:
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", ".venv"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    shutil.copy(ROOT / "README.md", tmp_path)
-    return tmp_path
+def copy() -> Iterator[Path]:
+    """This repository once more, with the same `.venv`. Not in pytest's own directory: its name is too long for the
+    socket that PostgreSQL makes below it.
+    """
+    with tempfile.TemporaryDirectory(prefix="tutorial-") as directory:
+        made = Path(directory)
+        for name in COPIED:
+            shutil.copytree(ROOT / name, made / name)
+        for name in ("pyproject.toml", ".venv"):
+            (made / name).symlink_to(ROOT / name)
+        shutil.copy(ROOT / "README.md", made)
+        yield made
 
 
 def numbered(words: str) -> str:
