@@ -19,7 +19,7 @@ from running_system import RunningSystem, eventually
 
 # The supervisor waits up to 5 s before it starts again what keeps dying: that, not the clients, sets the pace.
 # `KILLS=200 make test ARGS="tests/e2e/test_api_crash.py"` takes a quarter of an hour.
-KILLS = int(os.environ.get("KILLS", "12"))
+KILLS = int(os.environ.get("KILLS", "18"))
 IN_FLIGHT = 24
 CLIENTS = 8
 GRACE_SECONDS = 12

@@ -21,7 +21,7 @@ from runtime import database
 
 pytestmark = pytest.mark.timeout(400)
 
-KILLS_UNDER_LOAD, KILLS_IN_HAND = 8, 2
+KILLS_UNDER_LOAD, KILLS_IN_HAND = 12, 3
 LEASE_SECONDS = "2"
 
 
