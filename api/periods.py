@@ -8,6 +8,9 @@ from typing import Protocol, TypeVar
 
 from models.windows import DAY, Window, month_of
 
+# The currency of days on which nothing was ordered, when the caller names none.
+CURRENCY_DEFAULT = "EUR"
+
 
 class GroupBy(StrEnum):
     DAY = "day"
@@ -31,7 +34,13 @@ class OfADay(Protocol):
     def day(self) -> date: ...
 
 
+class OfADayInMoney(OfADay, Protocol):
+    @property
+    def currency(self) -> str: ...
+
+
 AnyDay = TypeVar("AnyDay", bound=OfADay)
+AnyDayOfMoney = TypeVar("AnyDayOfMoney", bound=OfADayInMoney)
 
 
 def periods(window: Window, group_by: GroupBy) -> list[Period]:
@@ -55,6 +64,16 @@ def grouped(window: Window, group_by: GroupBy, days: Sequence[AnyDay]) -> Iterat
         while left and left[-1].day in period:
             inside.append(left.pop())
         yield period, inside
+
+
+def grouped_by_currency(
+    window: Window, group_by: GroupBy, days: Sequence[AnyDayOfMoney], otherwise: str | None
+) -> Iterator[tuple[Period, str, list[AnyDayOfMoney]]]:
+    """As `grouped`, each period once for every currency that `days` have; where they have none, for `otherwise`."""
+    currencies = sorted({day.currency for day in days}) or [otherwise or CURRENCY_DEFAULT]
+    for period, inside in grouped(window, group_by, days):
+        for currency in currencies:
+            yield period, currency, [day for day in inside if day.currency == currency]
 
 
 def _start(day: date, group_by: GroupBy) -> date:

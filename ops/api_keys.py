@@ -19,9 +19,8 @@ from models.api_keys import ApiKey, Filter
 from models.permissions import Permission
 from ops import operator, users
 from ops.failures import LocalError
+from ops.pages import gathered
 from runtime.settings import Settings
-
-KEYS_PER_PAGE = 500
 
 
 def create(settings: Settings, owner: str, name: str, permissions: Collection[Permission], days: int) -> NewKey:
@@ -39,16 +38,9 @@ def create(settings: Settings, owner: str, name: str, permissions: Collection[Pe
 
 def found(settings: Settings, owner: str | None, limit: int) -> list[ApiKey]:
     """Keys, the newest first: an owner's, or everybody's."""
-    keys: list[ApiKey] = []
     with users.transaction(settings) as connection:
         narrowed = Filter(None if owner is None else users.named(connection, owner).id)
-        while len(keys) < limit:
-            wanted = min(KEYS_PER_PAGE, limit - len(keys))
-            page = api_keys.page(connection, narrowed, keys[-1].id if keys else None, wanted)
-            keys += page
-            if len(page) < wanted:
-                break
-    return keys
+        return gathered(lambda after, count: api_keys.page(connection, narrowed, after, count), limit)
 
 
 def rotate(settings: Settings, prefix: str, overlap_seconds: int, days: int) -> NewKey:

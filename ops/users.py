@@ -23,10 +23,9 @@ from models.permissions import Role
 from models.users import Filter, User
 from ops import operator
 from ops.failures import LocalError
+from ops.pages import gathered
 from runtime import database
 from runtime.settings import Settings
-
-USERS_PER_PAGE = 500
 
 
 def create(settings: Settings, email: str, password: str, role: Role, name: str | None) -> UUID:
@@ -58,15 +57,8 @@ def create_service(settings: Settings, name: str, role: Role) -> UUID:
 
 def found(settings: Settings, narrowed: Filter, limit: int) -> list[User]:
     """The users that match, the newest first."""
-    users: list[User] = []
     with transaction(settings) as connection:
-        while len(users) < limit:
-            wanted = min(USERS_PER_PAGE, limit - len(users))
-            page = user_table.page(connection, narrowed, users[-1].id if users else None, wanted)
-            users += page
-            if len(page) < wanted:
-                break
-    return users
+        return gathered(lambda after, count: user_table.page(connection, narrowed, after, count), limit)
 
 
 def change(settings: Settings, whom: str, wanted: Change) -> User:

@@ -23,16 +23,13 @@ from api.forms import Currency
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
-from api.periods import GroupBy, grouped
+from api.periods import GroupBy, grouped, grouped_by_currency
 from api.windows import AnyWindow, OneWindow, OpenWindow
 from models import analytics, user_revenue
 from models.user_revenue import UserRevenue
 from runtime import clock
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"], route_class=JsonRoute)
-
-# The currency of days on which nothing was ordered, when the caller names none.
-CURRENCY_DEFAULT = "EUR"
 
 OneCurrency = Annotated[Currency | None, Query()]
 Exact = Annotated[bool, Query(description="true to this very moment, events that are not folded yet included")]
@@ -53,12 +50,7 @@ async def orders_per_day(
     """Orders and revenue by the day they were placed; days without orders are there, as zeros."""
     freshness, counted = await services.reads(exact).run(analytics.orders_per_day, window, currency, exact)
     today = clock.business_day(freshness.as_of, services.settings.zone)
-    currencies = sorted({day.currency for day in counted}) or [currency or CURRENCY_DEFAULT]
-    days = [
-        DayView.of(period, code, [day for day in inside if day.currency == code], today)
-        for period, inside in grouped(window, group_by, counted)
-        for code in currencies
-    ]
+    days = [DayView.of(*each, today) for each in grouped_by_currency(window, group_by, counted, currency)]
     view = OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
     return aggregate_answers.answer(request, known, view, list(DayView.model_fields))
 

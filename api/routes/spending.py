@@ -7,8 +7,8 @@ from api.access import SeesOwnSpending
 from api.aggregate_views import FreshView, SpendingView, SpendView
 from api.dependencies import KnownTags, OurServices
 from api.json_bodies import JsonRoute
-from api.periods import GroupBy, grouped
-from api.routes.analytics import CURRENCY_DEFAULT, Exact, GroupedBy, OneCurrency
+from api.periods import GroupBy, grouped_by_currency
+from api.routes.analytics import Exact, GroupedBy, OneCurrency
 from api.windows import OneWindow
 from models import user_revenue
 
@@ -28,11 +28,6 @@ async def get_spending(
 ) -> Response:
     """What the caller's own orders come to, by the day they were placed; days without orders are there, as zeros."""
     freshness, spent = await services.reads(exact).run(user_revenue.spending, caller.id, window, currency, exact)
-    currencies = sorted({day.currency for day in spent}) or [currency or CURRENCY_DEFAULT]
-    days = [
-        SpendView.of(period, code, [day for day in inside if day.currency == code])
-        for period, inside in grouped(window, group_by, spent)
-        for code in currencies
-    ]
+    days = [SpendView.of(*each) for each in grouped_by_currency(window, group_by, spent, currency)]
     view = SpendingView(data=days, **FreshView.fields_of(freshness))
     return aggregate_answers.answer(request, known, view, list(SpendView.model_fields))

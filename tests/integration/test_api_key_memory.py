@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from clocks import Clock
 from key_holders import key_of, service
 from sqlalchemy import event
 from world import World
@@ -26,16 +27,6 @@ from runtime import database, settings
 from runtime.database import Role
 
 APP = create_app()
-
-
-@dataclass
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True)

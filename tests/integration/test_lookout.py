@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from clocks import Clock
 from world import World
 
 from api import lookout
@@ -16,16 +17,6 @@ from models.permissions import Role
 from runtime import database, settings
 
 REVOKED_SECONDS = 5.0
-
-
-@dataclass
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True)
