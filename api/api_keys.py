@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,8 +47,16 @@ class _Known:
 class ApiKeys:
     """Finds out for whom a key speaks."""
 
-    def __init__(self, database: Database, lookout: Lookout, use: KeyUse, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lookout: Lookout,
+        use: KeyUse,
+        roles_that_need_mfa: Collection[str],
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._database = database
+        self._roles_that_need_mfa = roles_that_need_mfa
         self._lookout = lookout
         self._clock = clock
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
@@ -113,26 +121,28 @@ class ApiKeys:
             _remember(self._refused_at, secret.sha256, at, REFUSED_MAX)
             self._remembered.pop(secret.sha256, None)
             raise errors.InvalidToken
-        identity = _identity(bearer)
+        identity = self._identity(bearer)
         _remember(self._remembered, secret.sha256, _Known(identity, at), REMEMBERED_MAX)
         return identity if self._lookout.holds(identity.epochs) else None
+
+    def _identity(self, bearer: Bearer) -> Identity:
+        """A key permits nothing as long as its owner has yet to set up a second factor: as with a token of theirs."""
+        is_needed = bearer.role in self._roles_that_need_mfa and not bearer.is_service
+        return Identity(
+            user_id=bearer.user_id,
+            role=bearer.role,
+            session_id=None,
+            expires_at=int(bearer.expires_at.timestamp()),
+            epochs=((bearer.user_id, bearer.user_epoch), (bearer.key_id, bearer.key_epoch)),
+            must_enrol=is_needed and not bearer.has_second_factor,
+            scope=bearer.permissions,
+            key_prefix=bearer.prefix,
+        )
 
 
 def is_meant(shown: str) -> bool:
     """Whether this is to be a key. No access token begins like one."""
     return shown.startswith(MARK)
-
-
-def _identity(bearer: Bearer) -> Identity:
-    return Identity(
-        user_id=bearer.user_id,
-        role=bearer.role,
-        session_id=None,
-        expires_at=int(bearer.expires_at.timestamp()),
-        epochs=((bearer.user_id, bearer.user_epoch), (bearer.key_id, bearer.key_epoch)),
-        scope=bearer.permissions,
-        key_prefix=bearer.prefix,
-    )
 
 
 def _remember(memory: OrderedDict[bytes, T], fingerprint: bytes, what: T, most: int) -> None:

@@ -170,7 +170,7 @@ class ServiceAccountForm(Form):
 
 
 class ApiKeyForm(Form):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=api_key_desk.NAME_CHARACTERS_MAX)]
     permissions: Annotated[
         list[KeyPermission],
         Field(min_length=1, max_length=len(FOR_KEYS), json_schema_extra={"uniqueItems": True}),

@@ -95,8 +95,12 @@ class Lookout:
         """Whether the last look that succeeded is too long ago."""
         return self._clock() - self._looked_at >= TRUST_SECONDS
 
+    def still_holds(self, epochs: Epochs) -> bool:
+        """As `check`, for long answers, which have begun already and end then."""
+        return not self.is_blind and self.holds(epochs)
+
     def holds(self, epochs: Epochs) -> bool:
-        """Whether nothing of it is known to be void; for long answers, whose beginning was checked."""
+        """Whether nothing of it is known to be void."""
         for subject, epoch in epochs:
             found = self._void.get(subject)
             if found is not None and epoch < found[0]:

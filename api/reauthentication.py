@@ -2,25 +2,44 @@
 
 from uuid import UUID
 
+from api.access import Caller
 from api.services import Services
 from models import errors, passwords, users
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.users import User
 
 
-async def demand(services: Services, user_id: UUID, password: str, by: Requester) -> None:
-    """As `by_password`, of the user with this id."""
-    await by_password(services, await account(services, user_id), password, by)
+async def demand(services: Services, caller: Caller, password: str, by: Requester) -> User:
+    """The caller, whose password this is. Tries are throttled like logins, and wrong ones are audited.
+
+    What is done then has to look once more, under the user's lock, whether it still holds (`User.is_as_known`).
+
+    Raises:
+        errors.InvalidToken: the token is of before a change of role or factors that this process has yet to hear of.
+        errors.WrongPassword, errors.RateLimited, errors.Unavailable
+    """
+    user = await account(services, caller.id)
+    if (user.id, user.token_epoch) not in caller.epochs:
+        raise errors.InvalidToken
+    await by_password(services, user, password, by)
+    return user
 
 
 async def by_password(services: Services, user: User, password: str, by: Requester) -> None:
-    """Return if this is the user's password. Tries are throttled like logins, and wrong ones are audited.
+    """Return if this is the user's password.
 
     Raises:
         errors.WrongPassword, errors.RateLimited, errors.Unavailable
     """
     await services.throttle.password_change(user.id)
-    if not await services.hashing.run(lambda: passwords.matches(services.settings, user.password_hash, password)):
+    try:
+        is_right = await services.hashing.run(
+            lambda: passwords.matches(services.settings, user.password_hash, password)
+        )
+    except errors.Unavailable:
+        await services.throttle.password_not_verified(user.id)
+        raise
+    if not is_right:
         services.trail.refused(SecurityEvent(EventName.PASSWORD_REFUSED, by, user.id))
         raise errors.WrongPassword
     await services.throttle.password_changed(user.id)

@@ -68,7 +68,7 @@ async def start(settings: Settings, measures: Measures) -> Services:
         hurried=hurried,
         replica=_replica(settings, api_database),
         tokens=tokens,
-        api_keys=ApiKeys(api_database, looking, KeyUse(api_database)),
+        api_keys=ApiKeys(api_database, looking, KeyUse(api_database), settings.roles_that_need_mfa),
         lookout=looking,
         sessions=Rules.of(settings),
         hashing=hashing,

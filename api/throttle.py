@@ -72,7 +72,7 @@ class Throttle:
 
     async def not_verified(self, attempt: Attempt) -> None:
         """Nobody looked at the password, because too many others waited: it was no try."""
-        await self.counters.add(_tries(attempt.pair), rates.parse(self._settings.login_tries).get_expiry(), -1)
+        await self._give_back(attempt.pair)
 
     async def registration(self, address: str) -> None:
         """Count a registration. It is work of the same kind as a login, and shares the limit of all of them.
@@ -98,6 +98,10 @@ class Throttle:
             errors.RateLimited
         """
         await self._delayed(f"password:{user_id}", self._settings.login_tries, PAIR_SECONDS_MAX)
+
+    async def password_not_verified(self, user_id: UUID) -> None:
+        """As `not_verified`."""
+        await self._give_back(f"password:{user_id}")
 
     async def password_changed(self, user_id: UUID) -> None:
         await self._forget(f"password:{user_id}")
@@ -126,6 +130,9 @@ class Throttle:
         excess = await self.counters.add(key, rate.get_expiry()) - rate.amount
         if excess > 0:
             raise self._refusal(key, await self.counters.seconds_left(key), is_first=excess == 1)
+
+    async def _give_back(self, key: str) -> None:
+        await self.counters.add(_tries(key), rates.parse(self._settings.login_tries).get_expiry(), -1)
 
     async def _forget(self, key: str) -> None:
         await self.counters.forget(_tries(key))

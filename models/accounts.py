@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy import update as update_of
 
-from models import api_key_desk, audit_log, errors, revocations, sessions
+from models import api_key_desk, audit_log, errors, revocations, sessions, totp
 from models import users as user_table
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.permissions import Role
@@ -61,6 +61,7 @@ def set_password(connection: Connection, user_id: UUID, password_hash: str, requ
     """Replace a password that the owner has lost, or somebody else has found; end all sessions, and all API keys."""
     connection.execute(update_of(users).where(users.c.id == user_id).values(password_hash=password_hash))
     sessions.end_all(connection, user_id, Reason.PASSWORD_SET)
+    totp.forget_pending(connection, user_id)
     api_key_desk.revoke_all(connection, user_id, requester)
     audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, requester, user_id))
 
@@ -97,6 +98,7 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
     changed = connection.execute(update_of(users).where(users.c.id == user_id).values(values).returning(users)).one()
     if wanted.disabled:
         sessions.end_all(connection, user_id, Reason.DISABLED)
+        totp.forget_pending(connection, user_id)
     if changed.token_epoch != user.token_epoch:
         revocations.revoke(connection, user_id, changed.token_epoch)
     _record(connection, user, User.of(changed), requester)

@@ -1,7 +1,7 @@
 """What people do with API keys: making, rotating and revoking them. Each is in the audit log.
 
-Whoever changes the keys of an owner holds the owner's row until the commit: keys are counted one maker at a time, and
-none is made for somebody who is being disabled.
+Whoever makes or rotates a key holds the owner's row until the commit: keys are counted one maker at a time, and none is
+made for, or by, somebody who is being disabled, given another password or another role.
 """
 
 from collections.abc import Collection
@@ -19,6 +19,7 @@ from models.permissions import FOR_KEYS, GRANTED, Permission
 from models.users import User
 
 LIVE_MAX = 20
+NAME_CHARACTERS_MAX = 100
 LIFE_DAYS, LIFE_DAYS_MAX = 90, 366
 OVERLAP, OVERLAP_MAX = timedelta(days=1), timedelta(days=7)
 
@@ -43,18 +44,21 @@ class Wanted:
     life: timedelta
 
 
-def make(connection: Connection, owner_id: UUID, wanted: Wanted, by: UUID | None, requester: Requester) -> NewKey:
-    """Make a key for oneself, or as an admin for a service account; `by` is who asks, None the command line.
+def make(connection: Connection, owner_id: UUID, wanted: Wanted, by: User | None, requester: Requester) -> NewKey:
+    """Make a key for oneself, or as an admin for a service account; `by` is who asks, as their password was verified,
+    None the command line.
 
     Raises:
-        errors.NoServiceAccount: the owner is another person, or nobody.
-        errors.Forbidden: `by` is no admin, or disabled by now, whatever their token says.
+        errors.NoServiceAccount: the owner is another person, disabled, or nobody.
+        errors.Forbidden: `by` is no admin, or somebody has changed their password, their role or their factors since.
         errors.PermissionNotHeld, errors.TooManyKeys
     """
     owner = _owner(connection, owner_id, by)
     if not set(wanted.permissions) <= FOR_KEYS & GRANTED[owner.role]:
         raise errors.PermissionNotHeld
-    mine = (_keys.c.user_id == owner_id, _IS_LIVE, _keys.c.rotated_to.is_(None))
+    successor = _keys.alias()
+    is_succeeded = select(1).where(successor.c.id == _keys.c.rotated_to, successor.c.expires_at > func.now()).exists()
+    mine = (_keys.c.user_id == owner_id, _IS_LIVE, ~is_succeeded)
     if connection.execute(select(func.count()).select_from(_keys).where(*mine)).scalar_one() >= LIVE_MAX:
         raise errors.TooManyKeys
     made = _add(connection, owner_id, wanted)
@@ -71,12 +75,13 @@ class Rotation:
 
 
 def rotate(
-    connection: Connection, key_id: UUID, owner: UUID | None, wanted: Rotation, by: UUID | None, requester: Requester
+    connection: Connection, key_id: UUID, owner: UUID | None, wanted: Rotation, by: User | None, requester: Requester
 ) -> NewKey:
     """Make the key that takes the place of a key of this owner (None: of anybody); the old one is good for the overlap,
     and one whose place it took itself ends now. `by` as in `make`.
 
-    If the answer is lost, ask again: a successor that was never used is revoked, and another takes its place.
+    If the answer is lost, ask again during the overlap: a successor that was never used is revoked, and another takes
+    its place.
 
     Raises:
         errors.NotFound, errors.KeyEnded, errors.KeyRotated
@@ -112,22 +117,23 @@ def revoke_all(connection: Connection, user_id: UUID, requester: Requester) -> N
     _end(connection, _keys.c.user_id == user_id, requester)
 
 
-def _owner(connection: Connection, owner_id: UUID, by: UUID | None) -> User:
-    """Whose keys are about to change, held until the commit. Not FOR UPDATE, which would hold up their orders.
+def _owner(connection: Connection, owner_id: UUID, by: User | None) -> User:
+    """Whose keys are about to change, held until the commit, and so is who asks.
 
     Raises:
         errors.NoServiceAccount, errors.Forbidden
     """
-    held = select(users.users).where(users.users.c.id == owner_id).with_for_update(key_share=True)
-    row = connection.execute(held).one_or_none()
-    owner = User.of(row) if row else None
-    if by == owner_id:
-        if owner is None or owner.disabled_at is not None:
+    held = users.hold(connection, owner_id, *((by.id,) if by else ()))
+    owner = held.get(owner_id)
+    if by is not None:
+        asking = held.get(by.id)
+        if asking is None or not asking.is_as_known(by):
             raise errors.Forbidden
-        return owner
-    if by is not None and not users.is_admin(users.by_id(connection, by)):
-        raise errors.Forbidden
-    if owner is None or not owner.is_service:
+        if by.id == owner_id:
+            return asking
+        if not users.is_admin(asking):
+            raise errors.Forbidden
+    if owner is None or not owner.is_service or owner.disabled_at is not None:
         raise errors.NoServiceAccount
     return owner
 
@@ -170,7 +176,7 @@ def _change(connection: Connection, which: ColumnElement[bool], **values: object
     rows = connection.execute(changed).all()
     for row in rows:
         revocations.revoke(connection, row.id, row.epoch)
-    return [ApiKey(**{name: getattr(row, name) for name in ApiKey.__dataclass_fields__}) for row in rows]
+    return [ApiKey.of(row) for row in rows]
 
 
 def _record(connection: Connection, name: EventName, requester: Requester, key: ApiKey, **more: str | int) -> None:

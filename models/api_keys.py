@@ -82,7 +82,8 @@ class ApiKey:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
-        return cls(**{**row._mapping, "permissions": _known(row.permissions)})
+        shown = {name: getattr(row, name) for name in cls.__dataclass_fields__}
+        return cls(**{**shown, "permissions": _known(row.permissions)})
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Bearer:
     user_id: UUID
     role: Role
     user_epoch: int
+    is_service: bool
+    has_second_factor: bool
     permissions: frozenset[Permission]
 
 
@@ -111,7 +114,7 @@ def _known(names: Sequence[str]) -> frozenset[Permission]:
 _BEARER = text(
     """
     SELECT k.id AS key_id, k.prefix, k.sha256, k.epoch AS key_epoch, k.expires_at, k.permissions, k.user_id, u.role,
-        u.token_epoch AS user_epoch
+        u.token_epoch AS user_epoch, u.email IS NULL AS is_service, u.mfa_since IS NOT NULL AS has_second_factor
     FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
     WHERE k.prefix = :prefix AND k.expires_at > now() AND u.disabled_at IS NULL
     """

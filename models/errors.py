@@ -174,7 +174,7 @@ class TrackingNumberRequired(Refused):
 
 
 class PermissionNotHeld(Refused):
-    """A key cannot be given what its owner's role does not permit."""
+    """A key cannot be given what no key can have, or what its owner's role does not permit."""
 
     code = "permission_not_held"
 

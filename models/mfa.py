@@ -12,14 +12,16 @@ from uuid import UUID
 import pyotp
 from sqlalchemy import Connection, func, select, update
 
-from models import audit_log, errors, recovery_codes, revocations, sessions, totp
+from models import audit_log, errors, recovery_codes, revocations, sessions, totp, users
 from models.audit_log import EventName, Requester, SecurityEvent
 from models.sessions import Reason
 from models.totp import Outcome
-from models.users import User, users
+from models.users import User
 from runtime.settings import Settings
 
 ENROLMENT_SECONDS = 600
+
+_users = users.users
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,21 @@ class Change:
 
 def status(connection: Connection, user_id: UUID) -> Status:
     """Raises errors.InvalidToken where the user is gone."""
-    return Status(_user(connection, user_id).mfa_since, recovery_codes.left(connection, user_id))
+    return Status(_found(users.by_id(connection, user_id)).mfa_since, recovery_codes.left(connection, user_id))
 
 
-def begin(connection: Connection, settings: Settings, user_id: UUID) -> pyotp.TOTP:
-    """A new secret, good for logins once a code of it was confirmed within ten minutes.
+def begin(connection: Connection, settings: Settings, known: User) -> pyotp.TOTP:
+    """A new secret, good for logins once a code of it was confirmed within ten minutes. `known`: as was verified.
 
     Raises:
         errors.MfaAlreadyEnabled
+        errors.Forbidden: somebody has changed their password or role, or disabled them, since.
     """
-    user = _user(connection, user_id, locked=True)
+    user = _held(connection, known.id)
     if user.mfa_since is not None:
         raise errors.MfaAlreadyEnabled
+    if not user.is_as_known(known):
+        raise errors.Forbidden
     return totp.begin(connection, settings, user)
 
 
@@ -71,7 +76,7 @@ def confirm(connection: Connection, settings: Settings, user_id: UUID, code: str
     Raises:
         errors.NoPendingEnrolment
     """
-    user = _user(connection, user_id, locked=True)
+    user = _held(connection, user_id)
     pending = select(totp.totp.c.user_id).where(
         totp.totp.c.user_id == user_id,
         totp.totp.c.began_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ENROLMENT_SECONDS),
@@ -93,6 +98,7 @@ def prove(
     A recovery code is looked at however many wrong codes came before: it cannot be guessed, and whoever keeps guessing
     must not keep the owner out.
     """
+    _held(connection, user_id)
     if shown.recovery_code is None:
         return totp.spend(connection, settings, user_id, shown.totp_code or "")
     is_right = recovery_codes.spend(connection, user_id, shown.recovery_code)
@@ -133,7 +139,7 @@ def disable(
 
 def reset(connection: Connection, user_id: UUID, requester: Requester) -> bool:
     """Turn it off without proof: for who has lost phone and codes, and whom somebody knows. Whether it was on."""
-    was_on = _user(connection, user_id, locked=True).mfa_since is not None
+    was_on = _held(connection, user_id).mfa_since is not None
     totp.delete(connection, user_id)
     recovery_codes.clear(connection, user_id)
     if was_on:
@@ -144,24 +150,26 @@ def reset(connection: Connection, user_id: UUID, requester: Requester) -> bool:
 def _prove_to_change(
     connection: Connection, settings: Settings, user_id: UUID, shown: SecondFactor, requester: Requester
 ) -> Outcome:
-    if _user(connection, user_id, locked=True).mfa_since is None:
+    if _held(connection, user_id).mfa_since is None:
         raise errors.MfaNotEnabled
     return prove(connection, settings, user_id, shown, requester)
 
 
-def _user(connection: Connection, user_id: UUID, *, locked: bool = False) -> User:
-    found = select(users).where(users.c.id == user_id)
-    # Not FOR UPDATE, which would hold up the user's orders.
-    row = connection.execute(found.with_for_update(key_share=True) if locked else found).one_or_none()
-    if row is None:
+def _held(connection: Connection, user_id: UUID) -> User:
+    """Raises errors.InvalidToken where the user is gone."""
+    return _found(users.hold(connection, user_id).get(user_id))
+
+
+def _found(user: User | None) -> User:
+    if user is None:
         raise errors.InvalidToken
-    return User.of(row)
+    return user
 
 
 def _switch(connection: Connection, user_id: UUID, requester: Requester, *, is_on: bool) -> None:
     """With the new epoch, a login that has not begun its session yet begins none (`refresh_tokens.begin`)."""
-    changed = {"mfa_since": func.now() if is_on else None, "token_epoch": users.c.token_epoch + 1}
-    raised = update(users).where(users.c.id == user_id).values(changed).returning(users.c.token_epoch)
+    changed = {"mfa_since": func.now() if is_on else None, "token_epoch": _users.c.token_epoch + 1}
+    raised = update(_users).where(_users.c.id == user_id).values(changed).returning(_users.c.token_epoch)
     revocations.revoke(connection, user_id, connection.execute(raised).scalar_one())
     sessions.end_all(connection, user_id, Reason.MFA_CHANGED)
     name = EventName.MFA_ENROLLED if is_on else EventName.MFA_REMOVED

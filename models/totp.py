@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pyotp
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Integer, LargeBinary, Table, Uuid, func, text
+from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Integer, LargeBinary, Table, Uuid, func, select, text
 from sqlalchemy import delete as deletion
 from sqlalchemy.dialects.postgresql import insert
 
@@ -112,6 +112,12 @@ def forgive(connection: Connection, user_id: UUID) -> None:
     connection.execute(
         text("UPDATE totp SET wrong_codes = 0, not_before = NULL WHERE user_id = :user_id"), {"user_id": user_id}
     )
+
+
+def forget_pending(connection: Connection, user_id: UUID) -> None:
+    """Delete a secret that was not confirmed: who has it may not be the owner."""
+    is_pending = select(users.c.id).where(users.c.id == user_id, users.c.mfa_since.is_(None)).exists()
+    connection.execute(deletion(totp).where(totp.c.user_id == user_id, is_pending))
 
 
 def delete(connection: Connection, user_id: UUID) -> None:

@@ -27,11 +27,13 @@ def create(settings: Settings, owner: str, name: str, permissions: Collection[Pe
     """Make a key for a service account.
 
     Raises:
-        LocalError: there is no such account.
+        LocalError: there is no such account, or it is no name.
         errors.Forbidden, errors.PermissionNotHeld, errors.TooManyKeys
     """
+    if not 1 <= len(name) <= api_key_desk.NAME_CHARACTERS_MAX:
+        raise LocalError(f"a key's name has 1 to {api_key_desk.NAME_CHARACTERS_MAX} characters.")
     with users.transaction(settings) as connection:
-        wanted = Wanted(name, permissions, timedelta(days=days))
+        wanted = Wanted(name, set(permissions), timedelta(days=days))
         owner_id = users.named(connection, owner).id
         return api_key_desk.make(connection, owner_id, wanted, None, operator.requester())
 

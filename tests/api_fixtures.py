@@ -18,6 +18,13 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def second_server(server: Server) -> Iterator[Server]:
+    """Another API process, as far as the first can tell: it has a lookout and a memory of its own."""
+    with serving(create_app()) as running:
+        yield running
+
+
 @pytest.fixture
 def shop(world: World, server: Server) -> Iterator[Shop]:
     """The small shop, and clients to visit it with."""

@@ -39,7 +39,7 @@ def service(name: str = "shop-sync", role: Role = Role.CUSTOMER) -> User:
 def key_of(owner: User, permissions: Iterable[Permission] | None = None, life: timedelta = timedelta(days=1)) -> NewKey:
     """A key for these permissions, or for all that there can be."""
     given = FOR_KEYS & GRANTED[owner.role] if permissions is None else set(permissions)
-    by = None if owner.is_service else owner.id
+    by = None if owner.is_service else owner
     with database.transaction(DatabaseRole.API) as connection:
         return api_key_desk.make(connection, owner.id, Wanted("a machine", given, life), by, NOBODY)
 

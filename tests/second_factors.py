@@ -74,4 +74,6 @@ class Enrolled:
 def begin(user_id: UUID) -> Phone:
     """A phone with a new secret that was not confirmed yet."""
     with database.transaction(DatabaseRole.API) as connection:
-        return Phone(mfa.begin(connection, settings.current(), user_id).secret)
+        user = users.by_id(connection, user_id)
+        assert user is not None
+        return Phone(mfa.begin(connection, settings.current(), user).secret)

@@ -48,9 +48,9 @@ async def make_api_key(
     A key speaks for its owner, with those of its `permissions` that the owner's role has at that moment. It can be
     given none over accounts, passwords, keys or dead letters. If the answer is lost, revoke the key that nobody got.
     """
-    await reauthentication.demand(services, caller.id, form.password, by)
+    asking = await reauthentication.demand(services, caller, form.password, by)
     wanted = Wanted(form.name, form.permissions, timedelta(days=form.expires_in_days))
-    made = await services.database.run(api_key_desk.make, form.user_id or caller.id, wanted, caller.id, by)
+    made = await services.database.run(api_key_desk.make, form.user_id or caller.id, wanted, asking, by)
     return _answer(made, response)
 
 
@@ -91,12 +91,13 @@ async def rotate_api_key(
 ) -> NewApiKeyView:
     """Make the key that takes this one's place, with the same permissions. The old one is good for the overlap.
 
-    If the answer is lost, ask again: a successor that was never used is revoked, and another takes its place.
+    If the answer is lost, ask again during the overlap: a successor that was never used is revoked, and another takes
+    its place. Without an overlap, make a new key.
     """
     await services.database.run(api_keys.get, key_id, _visible_to(caller))
-    await reauthentication.demand(services, caller.id, form.password, by)
+    asking = await reauthentication.demand(services, caller, form.password, by)
     wanted = Rotation(timedelta(seconds=form.overlap_seconds), timedelta(days=form.expires_in_days))
-    made = await services.database.run(api_key_desk.rotate, key_id, _visible_to(caller), wanted, caller.id, by)
+    made = await services.database.run(api_key_desk.rotate, key_id, _visible_to(caller), wanted, asking, by)
     return _answer(made, response)
 
 

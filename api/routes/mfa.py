@@ -32,8 +32,8 @@ async def get_mfa(caller: ManagesMfa, services: OurServices) -> MfaView:
 @router.post("/totp", status_code=201, responses=refusals(errors.WrongPassword, errors.MfaAlreadyEnabled))
 async def begin_totp(form: Reauthentication, caller: ManagesMfa, services: OurServices, by: By) -> TotpView:
     """Get a secret for an authenticator app. It counts once a code of it was confirmed, within ten minutes."""
-    await reauthentication.demand(services, caller.id, form.password, by)
-    made = await services.database.run(mfa.begin, services.settings, caller.id)
+    user = await reauthentication.demand(services, caller, form.password, by)
+    made = await services.database.run(mfa.begin, services.settings, user)
     return TotpView(secret=made.secret, otpauth_uri=made.provisioning_uri())
 
 
@@ -50,7 +50,7 @@ async def renew_recovery_codes(
     form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By
 ) -> RecoveryCodesView:
     """Get new recovery codes; the former ones are void."""
-    await reauthentication.demand(services, caller.id, form.password, by)
+    await reauthentication.demand(services, caller, form.password, by)
     shown = form.second_factor
     change = await services.database.run(mfa.renew_recovery_codes, services.settings, caller.id, shown, by)
     second_factor.check(services, caller.id, change.outcome, errors.WrongCode, by)
@@ -60,7 +60,7 @@ async def renew_recovery_codes(
 @router.delete("/totp", status_code=204, responses=refusals(*MAY_REFUSE, errors.MfaNotEnabled))
 async def disable_totp(form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By) -> Response:
     """Turn multi-factor login off, for example to move to another phone. All my sessions end."""
-    await reauthentication.demand(services, caller.id, form.password, by)
+    await reauthentication.demand(services, caller, form.password, by)
     outcome = await services.database.run(mfa.disable, services.settings, caller.id, form.second_factor, by)
     second_factor.check(services, caller.id, outcome, errors.WrongCode, by)
     return Response(status_code=204)

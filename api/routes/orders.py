@@ -35,7 +35,7 @@ async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen
 
     order = await services.database.run(orders.get, order_id, visible_to(caller))
     if wait and order.version in seen and order.status not in FINAL:
-        await services.watch.change(order_id, order.version, wait, lambda: services.lookout.holds(caller.epochs))
+        await services.watch.change(order_id, order.version, wait, lambda: services.lookout.still_holds(caller.epochs))
         services.lookout.check(caller.epochs)  # It may have been long.
         order = await services.database.run(orders.get, order_id, visible_to(caller))
     headers = {"ETag": etag(order.version)}

@@ -69,7 +69,7 @@ async def _events(services: Services, caller: Caller, order_id: UUID, seen: int)
     seen = min(seen, happened[-1].version)  # An id from the future is none of ours.
 
     def holds() -> bool:
-        return services.lookout.holds(caller.epochs)
+        return services.lookout.still_holds(caller.epochs)
 
     # A client that wants to go on connects again, with the last id it has seen and a token that holds.
     while not shutdown.has_begun() and holds() and (left := ends_at - time.monotonic()) > 0:

@@ -1,17 +1,15 @@
 """What ends or narrows an API key is known within 5 s in every process that remembers it (S19)."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from api_client import Client, Shop, assert_problem
-from api_server import Server, serving
+from api_server import Server
 from key_holders import KEYS, key_of, person, rotated_by, service, showing
 from running_system import eventually
 
-from api.app import create_app
 from api.lookout import LOOK_SECONDS
 from models import accounts, api_key_desk, api_key_secrets
 from models.api_key_desk import NewKey, Rotation
@@ -22,13 +20,6 @@ from runtime import database
 from runtime.database import Role as DatabaseRole
 
 REVOKED_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def second_server(server: Server) -> Iterator[Server]:
-    """Another API process, as far as the first can tell: it has a lookout and a memory of its own."""
-    with serving(create_app()) as running:
-        yield running
 
 
 class Machine:

@@ -23,13 +23,6 @@ REVOKED_SECONDS = 5.0
 
 
 @pytest.fixture
-def second_server(server: Server) -> Iterator[Server]:
-    """Another API process, as far as the first can tell: it has a lookout and a memory of its own."""
-    with serving(create_app()) as running:
-        yield running
-
-
-@pytest.fixture
 def everywhere(shop: Shop, second_server: Server) -> Iterator[list[Client]]:
     """Somebody who asks each process."""
     with Client(shop.url, None, None) as one, Client(second_server.url, None, None) as two:

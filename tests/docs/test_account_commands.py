@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from second_factors import Enrolled
 from typer.testing import CliRunner
 from world import World
 
@@ -55,14 +56,16 @@ def test_the_signing_keys_are_rotated_and_an_old_one_voided(world: World, one_ke
 
 
 def test_an_account_that_was_taken_over_is_given_back_to_its_owner(world: World) -> None:
-    disabling, setting, enabling = documented("An account was taken over")
-    clara = world.user(email="clara@shop.example")
+    disabling, setting, enabling, resetting = documented("An account was taken over")
+    clara = Enrolled.of(world, world.user(email="clara@shop.example")).user
     state = "SELECT disabled_at IS NULL, password_hash = :old FROM users"
     orders(disabling)
     assert world.sql(state, old=clara.password_hash) == [(False, True)]
     orders([*setting, "--password-stdin"], stdin="an evening in june\n")
     orders(enabling)
+    orders(resetting)
     assert world.sql(state, old=clara.password_hash) == [(True, False)]
+    assert world.sql("SELECT mfa_since FROM users") == [(None,)]
 
 
 def test_a_machine_is_given_a_key_which_is_rotated_and_revoked(world: World) -> None:

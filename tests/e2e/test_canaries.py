@@ -91,7 +91,8 @@ class Sender:
         if answer.is_success and ("/mfa" in attempt.target or "/api-keys" in attempt.target):
             found = answer.json() if answer.content else {}
             self.secrets |= {found[name] for name in ("secret", "otpauth_uri") if name in found}
-            self.secrets |= set(found.get("recovery_codes", ()))
+            for code in found.get("recovery_codes", ()):
+                self.secrets |= {code, code.replace("-", "")}
 
     def _keep(self, token: str) -> None:
         """Its first part is in every token, and no secret."""

@@ -102,6 +102,8 @@ IMPOSSIBLE: list[tuple[list[str], int, str]] = [
     (["user", "disable", "nobody"], 1, "no service account is called nobody; nothing was changed"),
     (["api-keys", "create", "nobody", "--name", "x", "--permission", "orders:place"], 1, "is called nobody"),
     ([*MAKE, "--permission", "users:write"], 1, "what its owner's role does not permit"),
+    ([*MAKE, "--permission", "dead-letters:read"], 1, "what no key can have"),
+    ([*MAKE[:-1], "", "--permission", "orders:place"], 1, "1 to 100 characters"),
     ([*MAKE, "--permission", "root"], 2, "root"),
     (list(MAKE), 2, "--permission"),
     ([*MAKE, "--permission", "orders:place", "--days", "367"], 2, "--days"),

@@ -51,7 +51,7 @@ def at_a_desk(test: Callable[[Desk], Awaitable[object]], window_seconds: float =
         event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *told: seen.append(told[2]))
         use, clock = KeyUse(own, window_seconds), Clock()
         try:
-            await test(Desk(clock, ApiKeys(own, watching, use, clock), seen))
+            await test(Desk(clock, ApiKeys(own, watching, use, configured.roles_that_need_mfa, clock), seen))
         finally:
             await use.close()
             await watching.close()
