@@ -33,19 +33,21 @@ class Drift:
     rows: int
 
 
-_TO_AUDIT = text(
-    """
-    SELECT first + floor(random() * (:yesterday - first))::int
-    FROM (SELECT min(placed_on) AS first FROM daily_orders) AS known WHERE first < :yesterday
-    """
-)
+_DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
+# The orders say which days there are, and not the aggregates alone: they may have lost some. Rows of days that have no
+# orders are looked at, too. An order's day in its zone is that of UTC or one beside it, and a row of a month is looked
+# at with any day of it. Leans on ix_orders_placed_at_id and the primary keys of the aggregates.
+_KNOWN = f"""(
+    SELECT min(first) AS first, max(last) AS last FROM (
+        SELECT (min(placed_at) AT TIME ZONE 'UTC')::date - 1 AS first,
+            (max(placed_at) AT TIME ZONE 'UTC')::date + 1 AS last FROM orders
+        UNION ALL SELECT (min(month) + interval '1 month')::date - 1, max(month) FROM {MONTHLY_USER_REVENUE.table}
+        {" ".join(f"UNION ALL SELECT min(placed_on), max(placed_on) FROM {each.table}" for each in _DAILY)}
+    ) AS part) AS known"""
 
-_EVERY_DAY = text(
-    """
-    SELECT day::date FROM (SELECT min(placed_on) AS first, max(placed_on) AS last FROM daily_orders) AS known,
-        generate_series(first, last, interval '1 day') AS day
-    """
-)
+_TO_AUDIT = text(f"SELECT first + floor(random() * (:yesterday - first))::int FROM {_KNOWN} WHERE first < :yesterday")
+
+_EVERY_DAY = text(f"SELECT day::date FROM {_KNOWN}, generate_series(first, last, interval '1 day') AS day")
 
 _NOTE_AUDIT = text(
     """
@@ -61,7 +63,6 @@ _OF_DAY = """
     SELECT * FROM (SELECT * FROM order_events WHERE placed_on = :day OFFSET 0) AS of_day
     WHERE xid < (SELECT upto FROM rollup_state WHERE name = :name)
 """
-_DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
 _NO_EVENTS = "SELECT * FROM order_events WHERE false"
 # A month is not counted event by event: its days are audited themselves.
 _OF_MONTH = """
@@ -80,7 +81,7 @@ def days_to_audit(connection: Connection, today: date) -> list[date]:
 
 
 def every_day(connection: Connection) -> list[date]:
-    """Every day from the first that has orders to the last."""
+    """Every day from the first to the last on which orders may have been placed, or an aggregate says so."""
     return list(connection.execute(_EVERY_DAY).scalars())
 
 
