@@ -33,6 +33,15 @@ class Drift:
     rows: int
 
 
+@dataclass(frozen=True)
+class Part:
+    """A day, or a month by its first day: the SELECT of its events, and of what each aggregate should say of it."""
+
+    day: date
+    events: str
+    recounts: Sequence[tuple[Aggregate, str]]
+
+
 _DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
 # The orders say which days there are, and not the aggregates alone: they may have lost some. Rows of days that have no
 # orders are looked at, too. An order's day in its zone is that of UTC or one beside it, and a row of a month is looked
@@ -91,13 +100,20 @@ def audit(connection: Connection, days: Sequence[date], *, repair: bool = True) 
     Raises:
         UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
     """
-    drift = compare(connection, days, repair=repair)
-    note(connection, drift)
-    return drift
+    found = [each for part in parts(days) for each in compare(connection, part, repair=repair)]
+    note(connection, found)
+    return found
 
 
-def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> list[Drift]:
-    """The part of an audit that can be done a few days at a time, in as many transactions.
+def parts(days: Sequence[date]) -> list[Part]:
+    """What an audit of these days compares, one after the other: each day, and then, once, each of their months."""
+    days_of_each = [Part(day, _OF_DAY, tuple((each, counted(each)) for each in _DAILY)) for day in days]
+    months = sorted({month_of(day) for day in days})
+    return [*days_of_each, *(Part(month, _NO_EVENTS, ((MONTHLY_USER_REVENUE, _OF_MONTH),)) for month in months)]
+
+
+def compare(connection: Connection, part: Part, *, repair: bool) -> list[Drift]:
+    """A part of an audit, which may be a transaction of its own.
 
     Raises:
         UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
@@ -105,9 +121,7 @@ def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> li
     lock(connection)
     if not is_trusted(connection):
         raise UntrustedWatermark(UntrustedWatermark.__doc__)
-    found = [_compare(connection, each, day, _OF_DAY, counted(each), repair) for day in days for each in _DAILY]
-    months = sorted({month_of(day) for day in days})
-    found += [_compare(connection, MONTHLY_USER_REVENUE, each, _NO_EVENTS, _OF_MONTH, repair) for each in months]
+    found = [_compare(connection, each, part, recount, repair) for each, recount in part.recounts]
     return [each for each in found if each.rows]
 
 
@@ -116,10 +130,12 @@ def note(connection: Connection, drift: Sequence[Drift]) -> None:
     connection.execute(_NOTE_AUDIT, {"drift": sum(each.rows for each in drift), "name": NAME})
 
 
-def _compare(connection: Connection, aggregate: Aggregate, day: date, events: str, recount: str, repair: bool) -> Drift:
+def _compare(connection: Connection, aggregate: Aggregate, part: Part, recount: str, repair: bool) -> Drift:
     kept = f"SELECT * FROM {aggregate.table} WHERE {aggregate.period} = :day"
     found = wrong(aggregate, kept, recount)
     repaired = f", repaired AS ({corrected(aggregate, 'SELECT * FROM wrong')})" if repair else ""
-    statement = text(f"WITH event AS ({events}), wrong AS MATERIALIZED ({found}){repaired} SELECT count(*) FROM wrong")
-    rows = connection.execute(statement, {"day": day, "name": NAME}).scalar_one()
-    return Drift(day, aggregate.table, rows)
+    statement = text(
+        f"WITH event AS ({part.events}), wrong AS MATERIALIZED ({found}){repaired} SELECT count(*) FROM wrong"
+    )
+    rows = connection.execute(statement, {"day": part.day, "name": NAME}).scalar_one()
+    return Drift(part.day, aggregate.table, rows)
