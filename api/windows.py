@@ -1,4 +1,7 @@
-"""Windows as callers name them: two business days, a standard window, and what is meant where nothing is said."""
+"""What callers say when they ask the aggregates: a window, and in which currency, by what, and how fresh.
+
+A window is named by two business days or as a standard one; where nothing is said, something is meant.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated
@@ -6,7 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from api.dependencies import OurServices
-from api.forms import AS_A_DAY
+from api.forms import AS_A_DAY, Currency
+from api.periods import GroupBy
 from api.services import Services
 from models import errors
 from models.standard_windows import StandardWindow, window_of
@@ -21,6 +25,9 @@ From = Annotated[date | None, Query(alias="from", ge=EARLIEST, le=LATEST, descri
 To = Annotated[
     date | None, Query(alias="to", ge=EARLIEST, le=LATEST, description="last business day, included"), AS_A_DAY
 ]
+OneCurrency = Annotated[Currency | None, Query()]
+GroupedBy = Annotated[GroupBy, Query(description="weeks begin on Monday; what lies outside of the window is cut off")]
+Exact = Annotated[bool, Query(description="true to this very moment, events that are not folded yet included")]
 
 
 async def _open_window(first: From = None, last: To = None) -> Window:

@@ -11,7 +11,7 @@ from datetime import date
 from sqlalchemy import Connection, Date, Text, bindparam, text
 
 from models.aggregates import DAILY_FULFILMENT, DAILY_ORDERS, Aggregate
-from models.freshness import FRESH, Freshness
+from models.freshness import FRESH, STATE, Freshness
 from models.lifecycle import FINAL, REVENUE, Status
 from models.rollups import NAME
 from models.windows import Window
@@ -50,8 +50,8 @@ def _windowed(aggregate: Aggregate) -> str:
 
 
 _WINDOW = (bindparam("first", type_=Date), bindparam("last", type_=Date))
-_STATE = """
-    WITH state AS (SELECT * FROM rollup_state WHERE name = :name),
+_STATE = f"""
+    WITH {STATE},
     event AS (SELECT * FROM order_events WHERE :exact AND xid >= (SELECT upto FROM state))
 """
 

@@ -33,19 +33,30 @@ class Drift:
     rows: int
 
 
-_TO_AUDIT = text(
-    """
-    SELECT first + floor(random() * (:yesterday - first))::int
-    FROM (SELECT min(placed_on) AS first FROM daily_orders) AS known WHERE first < :yesterday
-    """
-)
+@dataclass(frozen=True)
+class Part:
+    """A day, or a month by its first day: the SELECT of its events, and of what each aggregate should say of it."""
 
-_EVERY_DAY = text(
-    """
-    SELECT day::date FROM (SELECT min(placed_on) AS first, max(placed_on) AS last FROM daily_orders) AS known,
-        generate_series(first, last, interval '1 day') AS day
-    """
-)
+    day: date
+    events: str
+    recounts: Sequence[tuple[Aggregate, str]]
+
+
+_DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
+# The orders say which days there are, and not the aggregates alone: they may have lost some. Rows of days that have no
+# orders are looked at, too. An order's day in its zone is that of UTC or one beside it, and a row of a month is looked
+# at with any day of it. Leans on ix_orders_placed_at_id and the primary keys of the aggregates.
+_KNOWN = f"""(
+    SELECT min(first) AS first, max(last) AS last FROM (
+        SELECT (min(placed_at) AT TIME ZONE 'UTC')::date - 1 AS first,
+            (max(placed_at) AT TIME ZONE 'UTC')::date + 1 AS last FROM orders
+        UNION ALL SELECT (min(month) + interval '1 month')::date - 1, max(month) FROM {MONTHLY_USER_REVENUE.table}
+        {" ".join(f"UNION ALL SELECT min(placed_on), max(placed_on) FROM {each.table}" for each in _DAILY)}
+    ) AS part) AS known"""
+
+_TO_AUDIT = text(f"SELECT first + floor(random() * (:yesterday - first))::int FROM {_KNOWN} WHERE first < :yesterday")
+
+_EVERY_DAY = text(f"SELECT day::date FROM {_KNOWN}, generate_series(first, last, interval '1 day') AS day")
 
 _NOTE_AUDIT = text(
     """
@@ -61,7 +72,6 @@ _OF_DAY = """
     SELECT * FROM (SELECT * FROM order_events WHERE placed_on = :day OFFSET 0) AS of_day
     WHERE xid < (SELECT upto FROM rollup_state WHERE name = :name)
 """
-_DAILY = (DAILY_ORDERS, DAILY_USER_REVENUE, DAILY_FULFILMENT)
 _NO_EVENTS = "SELECT * FROM order_events WHERE false"
 # A month is not counted event by event: its days are audited themselves.
 _OF_MONTH = """
@@ -80,7 +90,7 @@ def days_to_audit(connection: Connection, today: date) -> list[date]:
 
 
 def every_day(connection: Connection) -> list[date]:
-    """Every day from the first that has orders to the last."""
+    """Every day from the first to the last on which orders may have been placed, or an aggregate says so."""
     return list(connection.execute(_EVERY_DAY).scalars())
 
 
@@ -90,13 +100,20 @@ def audit(connection: Connection, days: Sequence[date], *, repair: bool = True) 
     Raises:
         UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
     """
-    drift = compare(connection, days, repair=repair)
-    note(connection, drift)
-    return drift
+    found = [each for part in parts(days) for each in compare(connection, part, repair=repair)]
+    note(connection, found)
+    return found
 
 
-def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> list[Drift]:
-    """The part of an audit that can be done a few days at a time, in as many transactions.
+def parts(days: Sequence[date]) -> list[Part]:
+    """What an audit of these days compares, one after the other: each day, and then, once, each of their months."""
+    days_of_each = [Part(day, _OF_DAY, tuple((each, counted(each)) for each in _DAILY)) for day in days]
+    months = sorted({month_of(day) for day in days})
+    return [*days_of_each, *(Part(month, _NO_EVENTS, ((MONTHLY_USER_REVENUE, _OF_MONTH),)) for month in months)]
+
+
+def compare(connection: Connection, part: Part, *, repair: bool) -> list[Drift]:
+    """A part of an audit, which may be a transaction of its own.
 
     Raises:
         UntrustedWatermark: there is nothing to compare with before the aggregates are rebuilt.
@@ -104,9 +121,7 @@ def compare(connection: Connection, days: Sequence[date], *, repair: bool) -> li
     lock(connection)
     if not is_trusted(connection):
         raise UntrustedWatermark(UntrustedWatermark.__doc__)
-    found = [_compare(connection, each, day, _OF_DAY, counted(each), repair) for day in days for each in _DAILY]
-    months = sorted({month_of(day) for day in days})
-    found += [_compare(connection, MONTHLY_USER_REVENUE, each, _NO_EVENTS, _OF_MONTH, repair) for each in months]
+    found = [_compare(connection, each, part, recount, repair) for each, recount in part.recounts]
     return [each for each in found if each.rows]
 
 
@@ -115,10 +130,12 @@ def note(connection: Connection, drift: Sequence[Drift]) -> None:
     connection.execute(_NOTE_AUDIT, {"drift": sum(each.rows for each in drift), "name": NAME})
 
 
-def _compare(connection: Connection, aggregate: Aggregate, day: date, events: str, recount: str, repair: bool) -> Drift:
+def _compare(connection: Connection, aggregate: Aggregate, part: Part, recount: str, repair: bool) -> Drift:
     kept = f"SELECT * FROM {aggregate.table} WHERE {aggregate.period} = :day"
     found = wrong(aggregate, kept, recount)
     repaired = f", repaired AS ({corrected(aggregate, 'SELECT * FROM wrong')})" if repair else ""
-    statement = text(f"WITH event AS ({events}), wrong AS MATERIALIZED ({found}){repaired} SELECT count(*) FROM wrong")
-    rows = connection.execute(statement, {"day": day, "name": NAME}).scalar_one()
-    return Drift(day, aggregate.table, rows)
+    statement = text(
+        f"WITH event AS ({part.events}), wrong AS MATERIALIZED ({found}){repaired} SELECT count(*) FROM wrong"
+    )
+    rows = connection.execute(statement, {"day": part.day, "name": NAME}).scalar_one()
+    return Drift(part.day, aggregate.table, rows)

@@ -43,11 +43,15 @@ rollup_state = Table(
 
 
 # A watermark is trusted if it is as our last fold left it, and its transaction ids are those of this very cluster: that
-# of a restored dump means nothing here. Neither does an event from the future (leans on ix_order_events_xid).
-TRUSTED = """(
+# of a restored dump means nothing here. Neither does an event from the future (leans on ix_order_events_xid); those of
+# this very transaction are none, although its id lies behind its snapshot.
+FROM_THE_FUTURE = """
+    xid >= pg_snapshot_xmax(pg_current_snapshot()) AND xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+"""
+TRUSTED = f"""(
     upto IS NOT DISTINCT FROM sealed_upto AND upto <= pg_snapshot_xmax(pg_current_snapshot())
     AND cluster IS NOT DISTINCT FROM (SELECT system_identifier FROM pg_control_system())
-    AND NOT EXISTS (SELECT FROM order_events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())))"""
+    AND NOT EXISTS (SELECT FROM order_events WHERE {FROM_THE_FUTURE}))"""
 
 _LOCK = text("SELECT CAST(upto AS text) AS upto FROM rollup_state WHERE name = :name FOR UPDATE")
 

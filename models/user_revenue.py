@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Date, Numeric, Row, Text, Uuid, bindparam, text
 
 from models.aggregates import DAILY_USER_REVENUE
-from models.freshness import FRESH, Freshness
+from models.freshness import FRESH, STATE, Freshness
 from models.rollups import NAME
 from models.standard_windows import RANKS
 from models.windows import REVENUE_OF_USERS, Window, calendar_month, parts
@@ -80,8 +80,8 @@ _STANDARD = text(
         SELECT revenue_minor, user_id, currency FROM ranked JOIN top_users USING (window_name, currency)
         WHERE rank = {RANKS} ORDER BY revenue_minor DESC, user_id DESC, currency DESC LIMIT 1
     )
-    SELECT as_of, extract(epoch FROM now() - as_of)::float AS lag_seconds, EXISTS (SELECT FROM depth) AS has_depth,
-        answer.*
+    SELECT true AS can_be_told, as_of, extract(epoch FROM now() - as_of)::float AS lag_seconds,
+        EXISTS (SELECT FROM depth) AS has_depth, answer.*
     FROM standard LEFT JOIN (
         SELECT page.* FROM ranked CROSS JOIN LATERAL (
             SELECT user_id, currency, orders, revenue_minor FROM top_users AS kept
@@ -98,7 +98,7 @@ _STANDARD = text(
 # are is known from the few rows of daily_orders.
 _MONTH = text(
     f"""
-    WITH state AS (SELECT * FROM rollup_state WHERE name = :name), of_month AS (
+    WITH {STATE}, of_month AS (
         SELECT DISTINCT currency FROM daily_orders
         WHERE placed_on >= :first AND placed_on <= :last AND (CAST(:currency AS text) IS NULL OR currency = :currency)
     )
@@ -115,7 +115,7 @@ _MONTH = text(
 
 _LIVE = text(
     f"""
-    WITH state AS (SELECT * FROM rollup_state WHERE name = :name)
+    WITH {STATE}
     SELECT {FRESH}, answer.* FROM state LEFT JOIN (
         SELECT * FROM ({REVENUE_OF_USERS}) AS added_up WHERE {_BEHIND} {_ORDER}
     ) AS answer ON true
@@ -125,8 +125,7 @@ _LIVE = text(
 # Day by day along the primary key of daily_user_revenue, which begins with the day.
 _SPENDING = text(
     f"""
-    WITH state AS (SELECT * FROM rollup_state WHERE name = :name),
-    event AS (
+    WITH {STATE}, event AS (
         SELECT * FROM order_events WHERE :exact AND xid >= (SELECT upto FROM state) AND user_id = :user_id
     ), spent AS (
         SELECT kept.placed_on, kept.currency, kept.orders, kept.revenue_minor

@@ -64,17 +64,17 @@ def chosen_days(connection: Connection, today: date, named: Sequence[date], *, e
 
 
 def audit(connection: Connection, days: Sequence[date], console: Console, *, repair: bool) -> list[Drift]:
-    """What was wrong on each day; many of them have a progress bar.
+    """What was wrong on each day and in their months; many of them have a progress bar.
 
     Raises:
         LocalError: the aggregates have to be rebuilt first.
     """
     run = each_in_a_transaction(connection)
-    is_shown = console.is_terminal and len(days) > 1
+    parts, is_shown = drift.parts(days), console.is_terminal and len(days) > 1
     found: list[Drift] = []
     try:
-        for day in track(days, "Days", console=console, disable=not is_shown):
-            found += run(drift.compare, [day], repair=repair)
+        for part in track(parts, "Days and months", console=console, disable=not is_shown):
+            found += run(drift.compare, part, repair=repair)
     except rollups.UntrustedWatermark:
         raise LocalError(UNTRUSTED) from None
     run(drift.note, found)

@@ -50,7 +50,7 @@ def seed_command(
 
     The same arguments make up the same orders, down to their ids; other ones are added to what is there, and nothing
     that is there is changed. Orders that are still open go on from where they stand. When it is interrupted, the same
-    command goes on where it stopped.
+    command goes on where it stopped: on another day, with --until and the day on which it was begun.
     """
     system = which_system.configuration(data)
     if orders is None:

@@ -95,7 +95,7 @@ def running(directory: Path, *options: str, **environment: str) -> Iterator[Runn
             process.wait(STOP_SECONDS)
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], object], what: str, seconds: float = 40.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"

@@ -1,10 +1,9 @@
 """What analysts ask. The answers come from the aggregates and say as of when they are true."""
 
 from collections.abc import Sequence
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api import aggregate_answers, malformed, paging
 from api.access import SeesAnalytics
@@ -19,21 +18,16 @@ from api.aggregate_views import (
     UserRevenueView,
 )
 from api.dependencies import KnownTags, OurServices
-from api.forms import Currency
 from api.json_bodies import JsonRoute
 from api.openapi import refusals
 from api.paging import Cursor, Limit
 from api.periods import GroupBy, grouped, grouped_by_currency
-from api.windows import AnyWindow, OneWindow, OpenWindow
+from api.windows import AnyWindow, Exact, GroupedBy, OneCurrency, OneWindow, OpenWindow
 from models import analytics, user_revenue
 from models.user_revenue import UserRevenue
 from runtime import clock
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"], route_class=JsonRoute)
-
-OneCurrency = Annotated[Currency | None, Query()]
-Exact = Annotated[bool, Query(description="true to this very moment, events that are not folded yet included")]
-GroupedBy = Annotated[GroupBy, Query(description="weeks begin on Monday; what lies outside of the window is cut off")]
 
 
 @router.get("/orders-per-day", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=OrdersPerDayView)

@@ -8,8 +8,7 @@ from api.aggregate_views import FreshView, SpendingView, SpendView
 from api.dependencies import KnownTags, OurServices
 from api.json_bodies import JsonRoute
 from api.periods import GroupBy, grouped_by_currency
-from api.routes.analytics import Exact, GroupedBy, OneCurrency
-from api.windows import OneWindow
+from api.windows import Exact, GroupedBy, OneCurrency, OneWindow
 from models import user_revenue
 
 router = APIRouter(tags=["users"], route_class=JsonRoute)

@@ -2,18 +2,17 @@
 
 from models.aggregates import AGGREGATES, Aggregate, counted, wrong
 from models.invariants.invariant import Invariant
+from models.rollups import FROM_THE_FUTURE, TRUSTED
 
 WATERMARK = Invariant(
     "watermark",
     "G6",
     "neither the watermark nor any event is of a transaction that has yet to begin",
     "The database is a restored dump: its transaction ids are another cluster's. Workers notice and recount.",
-    """
-    SELECT 'rollup ' || name || ' upto ' || upto FROM rollup_state
-    WHERE upto > pg_snapshot_xmax(pg_current_snapshot()) OR sealed_upto IS DISTINCT FROM upto
-        OR cluster IS DISTINCT FROM (SELECT system_identifier FROM pg_control_system())
+    f"""
+    SELECT 'rollup ' || name || ' upto ' || upto FROM rollup_state WHERE NOT {TRUSTED}
     UNION ALL
-    SELECT order_id || ' v' || version FROM order_events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+    SELECT order_id || ' v' || version FROM order_events WHERE {FROM_THE_FUTURE}
     """,
 )
 

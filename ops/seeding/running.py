@@ -1,6 +1,7 @@
 """`orders seed --orders N`: write a history with several processes, have it counted, and say what was done.
 
-Ctrl-C, or anything worse, leaves a shorter history: the same command goes on where it was stopped.
+Ctrl-C, or anything worse, leaves a shorter history: the same arguments go on where it was stopped, and the day before
+which it ends is one of them.
 """
 
 import multiprocessing
@@ -90,7 +91,7 @@ def _write(settings: Settings, history: History, workers: int, bars: Progress) -
     except KeyboardInterrupt:
         raise LocalError(
             f"stopped after {int(bars.tasks[bar].completed):,} of {history.orders:,} orders, each of them whole. The "
-            "same command goes on from there."
+            f"same command goes on from there: with `--until {history.until}`, on another day too."
         ) from None
     finally:
         engine.dispose()

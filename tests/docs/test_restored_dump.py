@@ -11,7 +11,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine
 from world import World
 
-from models import analytics, rebuild, rollups, user_revenue
+from models import analytics, errors, rebuild, rollups, user_revenue
 from models.rollups import UntrustedWatermark
 from models.windows import Window
 from ops import engines, migrate
@@ -69,6 +69,8 @@ def test_the_aggregates_are_exact_again_and_stay_so(world: World, cluster: Postg
     engine = restore(cluster)
     with pytest.raises(UntrustedWatermark), engine.begin() as connection:
         rollups.fold(connection)
+    with pytest.raises(errors.Unavailable), engine.begin() as connection:
+        counted(connection, exact=True)
     with engine.connect() as connection:
         for _ in rebuild.rebuild(each_in_a_transaction(connection)):
             pass

@@ -13,6 +13,7 @@ import pytest
 from api_server import Server, serving
 from httpx2 import Client
 from replicas import DATABASE, Pair, pair
+from running_system import eventually
 from sqlalchemy import event
 
 from api.app import create_app
@@ -97,13 +98,6 @@ def read(server: Server, client: Client, path: str = LIST) -> set[str]:
         response = client.get(path)
     assert response.status_code == 200, response.text
     return {name for name, number in counted.items() if number}
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    ends_at = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends_at, what
-        time.sleep(0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from running_system import eventually
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 from world import World, empty_database
@@ -36,6 +36,7 @@ TABLES = ("users", "products", "orders", "order_items", "order_events", "idempot
 # What belongs to the run that has written a row, and not to the history.
 OF_THE_RUN = {"order_events": ["xid"]}
 PATIENCE_SECONDS = 60
+TODAY = date.today()  # noqa: DTZ011 - REPORTING_TZ is UTC, and so is the test's
 
 
 def arguments(*more: str, orders: int = ORDERS, workers: int = 1) -> list[str]:
@@ -81,13 +82,6 @@ def seeding(orders: int) -> Iterator[subprocess.Popen[str]]:
             yield started
         finally:
             started.kill()
-
-
-def eventually(holds: Any) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # On hand and reserved, and how many pieces have left the house with orders, and are held by them.
@@ -216,7 +210,7 @@ def test_a_history_looks_like_that_of_a_shop(world: World) -> None:
     assert sold[0] > 1.5 * sold[1] > 1.5 * sold[2] > 5 * sold[-1], "products are popular as Zipf has it"
     halves = world.sql(
         "SELECT count(*) FILTER (WHERE placed_on >= :half), count(*) FROM orders",
-        half=date.today() - timedelta(days=DAYS // 2),  # noqa: DTZ011 - REPORTING_TZ is UTC, and so is the test's
+        half=TODAY - timedelta(days=DAYS // 2),
     )[0]
     assert halves[0] > halves[1] / 2
 
@@ -233,7 +227,7 @@ def test_stock_that_runs_short_comes_in_by_the_lot(world: World) -> None:
 def test_stock_that_others_change_while_a_slice_is_written_counts_both(world: World) -> None:
     seed(orders=10)
     before = stock(world)
-    history = History(400, DAYS, 40, 2, date.today())  # noqa: DTZ011 - REPORTING_TZ is UTC, and so is the test's
+    history = History(400, DAYS, 40, 2, TODAY)
 
     def write() -> None:
         engine = database.bulk_engine(settings.current())
@@ -247,7 +241,7 @@ def test_stock_that_others_change_while_a_slice_is_written_counts_both(world: Wo
         with database.transaction() as others:
             others.execute(text("UPDATE products SET on_hand = on_hand + 7, reserved = reserved + 3"))
             writing_too = threads.submit(write)
-            eventually(lambda: bool(world.sql(waits)))
+            eventually(lambda: world.sql(waits), "a seeding that waits for the others")
         writing_too.result(PATIENCE_SECONDS)
     for now, then in zip(stock(world), before, strict=True):
         assert now.sku == then.sku
@@ -265,31 +259,34 @@ def test_open_orders_of_a_system_with_autopilot_go_on_from_where_they_stand(seed
 
 def test_a_killed_seeding_leaves_a_shorter_history_and_is_gone_on_with(world: World) -> None:
     with seeding(MANY) as process:
-        eventually(lambda: orders_there(world) > 0)
+        eventually(lambda: orders_there(world), "a first slice")
         writers = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
-        eventually(lambda: not any(writer.is_running() for writer in writers))
+        eventually(lambda: not any(writer.is_running() for writer in writers), "the end of its writers")
     left = orders_there(world)
     assert 0 < left < MANY
     assert left % (MANY // SLICES_MIN) == 0
     assert violations() == {}
-    assert seed(orders=MANY)["written"]["orders"] == MANY - left
+    gone_on = seed("--until", str(TODAY), orders=MANY)  # as whoever does it after midnight has to say
+    assert gone_on["written"]["orders"] == MANY - left
     assert orders_there(world) == MANY
 
 
 def test_ctrl_c_says_how_to_go_on(world: World) -> None:
     with seeding(3 * MANY) as process:
-        eventually(lambda: orders_there(world) > 0)
+        eventually(lambda: orders_there(world), "a first slice")
         os.kill(process.pid, signal.SIGINT)
         told = process.communicate(timeout=PATIENCE_SECONDS)[1]
     assert process.returncode == 1
-    assert "orders: stopped after " in told and "The same command goes on" in told.replace("\n", " ")
+    told = " ".join(told.split())
+    assert "orders: stopped after " in told
+    assert f"The same command goes on from there: with `--until {TODAY}`, on another day too." in told
     assert orders_there(world) % (3 * MANY // SLICES_MIN) == 0
 
 
 def test_two_who_write_the_same_history_share_the_work(world: World) -> None:
     with seeding(MANY) as other:
-        eventually(lambda: orders_there(world) > 0)
+        eventually(lambda: orders_there(world), "a first slice")
         seed(orders=MANY)
         other.wait(PATIENCE_SECONDS)
     assert orders_there(world) == MANY

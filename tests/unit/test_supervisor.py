@@ -4,19 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from running_system import eventually
 
 from ops.children import Process
 from ops.failures import StartError
 from ops.log_stream import LogStream
 from ops.supervisor import Supervisor
-
-PATIENCE_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -59,13 +57,6 @@ time.sleep(600)
 """
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -98,29 +89,29 @@ def test_a_killed_process_is_started_again(supervisor: Supervisor) -> None:
 
     os.kill(first, signal.SIGKILL)
 
-    eventually(lambda: supervisor.pid("sleeper") not in {None, first})
+    eventually(lambda: supervisor.pid("sleeper") not in {None, first}, "a child that is started again")
 
 
 def test_what_a_dead_process_leaves_in_its_group_dies_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
     note = tmp_path / "heir"
     supervisor.start(child("parent", WITH_A_CHILD, note, ready=note.exists))
-    eventually(note.read_text)
+    eventually(note.read_text, "its note")
     heir = int(note.read_text())
     pid = supervisor.pid("parent")
     assert pid is not None
 
     os.kill(pid, signal.SIGKILL)
 
-    eventually(lambda: gone(heir))
+    eventually(lambda: gone(heir), "the end of its heir")
 
 
 def test_stopping_takes_the_whole_group(log: LogStream, tmp_path: Path) -> None:
     note = tmp_path / "heir"
     with Supervisor(log) as supervisor:
         supervisor.start(child("parent", WITH_A_CHILD, note, ready=note.exists))
-        eventually(note.read_text)
+        eventually(note.read_text, "its note")
 
-    eventually(lambda: gone(int(note.read_text())))
+    eventually(lambda: gone(int(note.read_text())), "the end of its heir")
 
 
 def test_a_process_that_ignores_the_request_to_stop_is_killed(log: LogStream, tmp_path: Path) -> None:
@@ -153,7 +144,7 @@ def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) -> None:
 def test_output_lands_in_the_log_under_the_name_of_its_process(supervisor: Supervisor, log: LogStream) -> None:
     supervisor.start(child("speaker", "print('hello'); import time; time.sleep(600)"))
 
-    eventually(lambda: "speaker    hello\n" in log.path.read_text())
+    eventually(lambda: "speaker    hello\n" in log.path.read_text(), "what it said")
 
 
 def test_several_processes_may_run_the_same_program(supervisor: Supervisor) -> None:
@@ -185,7 +176,7 @@ def test_children_die_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         orphan = int(supervising.stdout.readline())
         supervising.kill()
 
-    eventually(lambda: gone(orphan))
+    eventually(lambda: gone(orphan), "the end of the orphan")
 
 
 def test_children_live_in_sessions_of_their_own_so_that_ctrl_c_passes_them_by(supervisor: Supervisor) -> None:

@@ -86,13 +86,15 @@ COMMENT ON INDEX ix_order_events_placed_on IS
 """
 
 # Nobody may update an event. What a rebuild has to do to those of a restored dump, and nothing else, is done by this
-# function, with the rights of its owner. 3 is the first transaction id there is: it has ended in every cluster.
+# function, with the rights of its owner. 3 is the first transaction id there is: it has ended in every cluster. Whoever
+# calls is still running, and has an id that its own snapshot counts to the future: its own events are none of them.
 RESTAMP = """
 CREATE FUNCTION restamp_future_events (events integer) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH restamped AS (
         UPDATE order_events SET xid = '3' WHERE ctid = ANY (ARRAY (
             SELECT ctid FROM order_events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                AND xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
             ORDER BY xid LIMIT events))
         RETURNING 1
     )
