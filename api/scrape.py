@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database import Database
-from api.patience import soon
+from api.patience import end, soon
 from models import vitals
 from runtime import database, logs
 from runtime.metrics import Sample
@@ -36,6 +37,7 @@ class Scrape:
         self._turn = asyncio.Lock()
         self._read_at = float("-inf")
         self._samples: list[Sample] = []
+        self._given_up: set[asyncio.Future[Any]] = set()
 
     @classmethod
     def of(cls, settings: Settings, parts: Mapping[str, Part] = vitals.PARTS) -> "Scrape":
@@ -55,11 +57,12 @@ class Scrape:
             return self._samples
 
     async def close(self) -> None:
+        await end(self._given_up)
         await self._database.engine.dispose()
 
     async def _part(self, part: str) -> Sequence[Sample]:
         try:
-            read = await soon(lambda: self._read(part), BUDGET_SECONDS)
+            read = await soon(lambda: self._read(part), BUDGET_SECONDS, self._given_up)
         except (SQLAlchemyError, TimeoutError, OSError) as error:
             log.warning("a scrape lacks a part", part=part, error=type(error).__name__)
             return [Sample(vitals.PART_READ, 0, (part,))]

@@ -28,6 +28,7 @@ def test_a_first_part_that_takes_all_the_time_leaves_the_others_theirs(world: Wo
             return {(sample.metric.name, sample.labels): sample.value for sample in await scrape.read()}
         finally:
             await scrape.close()
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "what was given up has ended"
 
     samples = asyncio.run(read())
     of_parts = {labels[0]: value for (name, labels), value in samples.items() if name == vitals.PART_READ.name}
