@@ -64,7 +64,12 @@ class Acceptor:
         self._transactional = transactional
         self._terms = terms
         self._group = GroupCommit(
-            self._write, self._write_alone, database.is_unavailable, writers=WRITERS, waiting_max=waiting_max
+            self._write,
+            self._write_alone,
+            database.is_unavailable,
+            writers=WRITERS,
+            waiting_max=waiting_max,
+            tell_waiting=self._measures.waiting,
         )
         self._alone = asyncio.Semaphore(CONNECTIONS - WRITERS)
         self._patient = asyncio.Semaphore(PATIENT_MAX)
@@ -76,7 +81,6 @@ class Acceptor:
             errors.OrderPipelineError: a refusal that is not stored with the key.
             errors.Unavailable: too many wait, or the process is stopping; nothing was written.
         """
-        self._measures.waiting(self._group.waiting + 1)
         try:
             outcome = await self._group.submit(request)
         except QueueFull:
@@ -112,7 +116,6 @@ class Acceptor:
 
     async def _write(self, batch: Sequence[Request]) -> Sequence[Outcome]:
         self._measures.wrote(len(batch))
-        self._measures.waiting(self._group.waiting)
         with _traced(batch):
             return await _settle(self._hurried, acceptance.accept, batch, self._terms)
 

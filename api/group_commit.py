@@ -51,6 +51,7 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_max: how many requests a batch may have.
         waiting_max: how many requests may wait for a writer.
         patience_seconds: after how long a commit is held up (by a lock, by the disk), and somebody else takes the next.
+        tell_waiting: is told how many wait, whenever that has changed.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_max: int = 64,
         waiting_max: int = 2048,
         patience_seconds: float = 0.02,
+        tell_waiting: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._write = write
         self._write_alone = write_alone
@@ -71,6 +73,7 @@ class GroupCommit(Generic[Request, Outcome]):
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._patience_seconds = patience_seconds
+        self._tell_waiting = tell_waiting
         self._waiting: deque[_Entry[Request, Outcome]] = deque()
         self._writing = self._held_up = 0
         self._writers: set[asyncio.Task[None]] = set()
@@ -91,10 +94,11 @@ class GroupCommit(Generic[Request, Outcome]):
         """
         if self._is_closed:
             raise Closed
-        if self.waiting >= self._waiting_max:
+        if (waiting := self.waiting) >= self._waiting_max:
             raise QueueFull
         entry: _Entry[Request, Outcome] = _Entry(request, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
+        self._tell_waiting(waiting + 1)
         if self._writing == self._held_up or len(self._waiting) >= self._batch_max:
             self._start_writer()
         return await entry.outcome
@@ -146,6 +150,7 @@ class GroupCommit(Generic[Request, Outcome]):
             entry = self._waiting.popleft()
             if not entry.outcome.done():
                 batch.append(entry)
+        self._tell_waiting(self.waiting)
         return batch
 
     async def _commit(self, batch: Sequence[_Entry[Request, Outcome]]) -> None:
@@ -165,7 +170,9 @@ class GroupCommit(Generic[Request, Outcome]):
             else:
                 # Side by side, and not by the writer: one that has to wait for a lock holds up neither its neighbours
                 # nor those who come later.
-                _start(self._commit_alone(entry), self._alone)
+                task = _start(self._commit_alone(entry), self._alone)
+                task.add_done_callback(lambda _: self._tell_waiting(self.waiting))
+        self._tell_waiting(self.waiting)
 
     async def _commit_alone(self, entry: _Entry[Request, Outcome]) -> None:
         try:
@@ -174,7 +181,8 @@ class GroupCommit(Generic[Request, Outcome]):
             entry.fail(error)
 
 
-def _start(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+def _start(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name="group commit")
     among.add(task)
     task.add_done_callback(among.discard)
+    return task

@@ -7,13 +7,14 @@ how far its log goes and the replica how far it has got. What was not measured l
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
 from api.database import Database
+from api.patience import end, soon
 from runtime import database, logs
 
 log = logs.get(__name__)
@@ -58,7 +59,7 @@ class Reads:
         self._has_all_of: float | None = None
         self._looked_at = float("-inf")
         self._look: asyncio.Task[None] | None = None
-        self._given_up: set[asyncio.Task[Any]] = set()
+        self._given_up: set[asyncio.Future[Any]] = set()
         self._was_used: bool | None = None
 
     async def run(self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -67,7 +68,7 @@ class Reads:
             self._tell(used=False, why="late")
             return await self._primary.run(verb, *args, **kwargs)
         try:
-            found = await self._in_time(self.replica.run(verb, *args, **kwargs))
+            found = await soon(lambda: self.replica.run(verb, *args, **kwargs), self._patience_seconds, self._given_up)
         except Exception as error:
             if not _is_the_replicas_fault(error):
                 raise
@@ -78,35 +79,8 @@ class Reads:
         return found
 
     async def close(self) -> None:
-        left = [*self._given_up, *([self._look] if self._look else [])]
-        for each in left:
-            each.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end([*self._given_up, *([self._look] if self._look else [])])
         await self.replica.engine.dispose()
-
-    async def _in_time(self, reading: Coroutine[Any, Any, R]) -> R:
-        """What the replica answers. Whoever waits in vain does not wait for the end of it too: psycopg asks a server
-        that hangs to cancel the query, and that takes as long again.
-
-        Raises:
-            TimeoutError: it does not answer.
-        """
-        task = asyncio.create_task(reading)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=self._patience_seconds)
-        finally:
-            if not task.done():
-                self._given_up.add(task)
-                task.add_done_callback(self._forget)
-                task.cancel()
-        if not done:
-            raise TimeoutError
-        return task.result()
-
-    def _forget(self, given_up: asyncio.Task[Any]) -> None:
-        self._given_up.discard(given_up)
-        if not given_up.cancelled():
-            given_up.exception()  # It has been seen: nobody is to be told.
 
     def _is_fresh(self) -> bool:
         """Whether the replica is known to have everything that the primary had so long ago, and no longer."""

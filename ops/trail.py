@@ -6,9 +6,9 @@ line those of its whole batch (`request_ids`). It reads, and writes nothing.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 from rich.console import Console
+from sqlalchemy import Connection
 
 from models import errors, order_trail
 from models.order_trail import EVENTS_SEARCHED, Mark
@@ -45,8 +46,7 @@ def run(data: Path, wanted: str, log: Path | None, console: Console, *, as_json:
     """
     with dead_letters.reached(data) as system, system.engine.begin() as connection:
         try:
-            order_id = _id(wanted) or order_trail.order_of(connection, wanted)
-            marks = order_trail.marks(connection, order_id)
+            order_id, marks = _found(connection, wanted)
         except errors.NotFound:
             raise LocalError(
                 f"no order has this id, and none of the newest {EVENTS_SEARCHED:,} events is of a request of this name."
@@ -59,11 +59,17 @@ def run(data: Path, wanted: str, log: Path | None, console: Console, *, as_json:
         _show(order_id, requests, steps, console)
 
 
-def _id(wanted: str) -> UUID | None:
-    try:
-        return UUID(wanted)
-    except ValueError:
-        return None
+def _found(connection: Connection, wanted: str) -> tuple[UUID, Sequence[Mark]]:
+    """The order of this id, or else of this request: clients name their requests by UUIDs as well.
+
+    Raises:
+        errors.NotFound: there is neither.
+    """
+    with suppress(ValueError, errors.NotFound):
+        order_id = UUID(wanted)
+        return order_id, order_trail.marks(connection, order_id)
+    order_id = order_trail.order_of(connection, wanted)
+    return order_id, order_trail.marks(connection, order_id)
 
 
 def _files(data: Path, log: Path | None) -> list[Path]:
@@ -96,10 +102,11 @@ def _step_of(line: str, requests: AbstractSet[str]) -> Iterator[Step]:
     try:
         said = json.loads(line[line.index("{") :])
         at = datetime.fromisoformat(said["timestamp"])
+        is_of_them = said.get("request_id") in requests or not requests.isdisjoint(said.get("request_ids") or ())
     except (ValueError, KeyError, TypeError):
         return
-    batch = said.get("request_ids")
-    if said.get("request_id") in requests or (isinstance(batch, list) and not requests.isdisjoint(batch)):
+    # Without a zone it is not ours, and nobody knows what it came before.
+    if is_of_them and at.tzinfo is not None:
         yield Step(at, str(said.get("process")), _told(said))
 
 

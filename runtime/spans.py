@@ -64,15 +64,13 @@ class OpenTelemetrySpans:
         return RequestSpan(self._tracer.start_span(method, caller, SpanKind.SERVER, attributes), method)
 
     @contextmanager
-    def batch(self, name: str, traceparents: Collection[str], rows: int) -> Iterator[None]:
-        parents = [_parsed(each) for each in traceparents]
-        is_alone = len(parents) == 1
+    def batch(self, name: str, parent: str | None, links: Collection[str], rows: int) -> Iterator[None]:
         with self._tracer.start_as_current_span(
             name,
-            _around(parents[0]) if is_alone else Context(),
+            _around(_parsed(parent)) if parent else Context(),
             SpanKind.CONSUMER,
             {"messaging.batch.message_count": rows},
-            () if is_alone else [Link(parent) for parent in parents],
+            [Link(_parsed(each)) for each in links],
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

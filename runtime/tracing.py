@@ -31,8 +31,9 @@ class RequestSpan(Protocol):
 class Spans(Protocol):
     def request(self, method: str, traceparent: str | None) -> RequestSpan: ...
 
-    def batch(self, name: str, traceparents: Collection[str], rows: int) -> AbstractContextManager[None]:
-        """A batch is part of the trace of all its rows, if that is one; else it has links to each of them."""
+    def batch(
+        self, name: str, parent: str | None, links: Collection[str], rows: int
+    ) -> AbstractContextManager[None]: ...
 
     def flush(self) -> None: ...
 
@@ -70,12 +71,18 @@ def begin_request(method: str, traceparent: str | None) -> RequestSpan:
 
 @contextmanager
 def batch(name: str, traceparents: Collection[str | None], rows: int) -> Iterator[None]:
-    """Around the work of a batch: its statements belong to it, and to no request that happened to begin it."""
+    """Around the work of a batch: its statements belong to it, and to no request that happened to begin it.
+
+    It is part of the trace of the one request that all its rows come from; else it has links to each that is known.
+    Rows that come from none are to be among the traceparents, as None or as an empty text.
+    """
     if not _using:
         yield
         return
-    known = dict.fromkeys(each for each in traceparents if each and TRACEPARENT.fullmatch(each))
-    with _using[0].batch(name, known, rows):
+    named = dict.fromkeys(traceparents)
+    known = [each for each in named if each and TRACEPARENT.fullmatch(each)]
+    is_of_one = len(named) == len(known) == 1
+    with _using[0].batch(name, known[0] if is_of_one else None, () if is_of_one else known, rows):
         yield
 
 

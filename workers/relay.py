@@ -50,8 +50,14 @@ class Batch:
             tuple(row.id for row in rows),
             rows[0].attempts,
             tuple(dict.fromkeys(row.request_id for row in rows if row.request_id)),
-            tuple(dict.fromkeys(row.traceparent for row in rows if row.traceparent)),
+            _traceparents(rows),
         )
+
+
+def _traceparents(rows: Sequence[Due]) -> tuple[str, ...]:
+    """Each once; and an empty one where rows of no trace are among them, whose work is not to be counted as theirs."""
+    found = dict.fromkeys(row.traceparent or "" for row in rows)
+    return tuple(found) if any(found) else ()
 
 
 class BrokerUnreachable(Exception):

@@ -18,6 +18,7 @@ from api import exposition
 from api.app import create_app
 from api.measures import Measures
 from api.tallies import Tallies
+from models import vitals
 from runtime import settings
 from runtime.settings import Environment
 
@@ -108,6 +109,12 @@ def test_made_up_methods_and_paths_make_no_series(as_customer: Client) -> None:
     after = read_behind(as_customer, 20, before)
     assert grown(before, after, COUNT, method="other", route="none") == 20
     assert len(after[COUNT]) - len(before[COUNT]) <= 2
+
+
+def test_every_part_that_is_read_has_a_series_that_says_so(anonymous: Client) -> None:
+    samples = read(anonymous)
+    assert samples["orders_vitals_read"] == {frozenset({("part", part)}): 1 for part in vitals.PARTS}
+    assert samples["orders_workers"] and samples["orders_database_connections"], "what was read is there"
 
 
 @pytest.mark.parametrize("path", ["/metrics?a=1", "/metrics/x"])

@@ -123,6 +123,19 @@ def test_a_batch_of_several_orders_has_links_to_the_requests_of_all(
     assert {trace_of(part) for part in traces.parts_of(batch)} == {trace_of(batch)}
 
 
+def test_a_batch_in_which_one_order_is_of_no_trace_is_part_of_none(
+    shop: Shop, as_customer: Client, traces: Traces
+) -> None:
+    as_customer.order()
+    request = traces.request()
+    shop.world.place(shop.world.user(), {"BOWL": 1})
+    assert sorted(bool(row.traceparent) for row in shop.world.due()) == [False, True]
+    dispatch(shop)
+    [batch] = traces.named("orders.confirm")
+    assert batch.parent is None
+    assert [link.context.span_id for link in batch.links] == [id_of(request)]
+
+
 def test_orders_that_are_written_together_are_one_batch_with_links(
     shop: Shop, as_customer: Client, traces: Traces
 ) -> None:
