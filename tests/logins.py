@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 from api_client import Client
+from patience import patiently
 
 ADA = {"email": "ada@example.com", "password": "a lovely day in may"}
 
@@ -24,11 +25,11 @@ class Tokens:
 
 
 def register(client: Client, **changed: str) -> httpx2.Response:
-    return client.post("/v1/auth/register", json={**ADA, **changed})
+    return patiently(lambda: client.post("/v1/auth/register", json={**ADA, **changed}))
 
 
 def login(client: Client, **changed: str) -> httpx2.Response:
-    return client.post("/v1/auth/login", json={**ADA, **changed})
+    return patiently(lambda: client.post("/v1/auth/login", json={**ADA, **changed}))
 
 
 def refresh(client: Client, token: str) -> httpx2.Response:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx2
 from api_client import Shop
+from patience import patiently
 from phone import Phone
 
 PASSWORD = "a lovely day in may"
@@ -18,7 +19,7 @@ class Account:
         self.shop = shop
         self.email = email
         self.client = shop.client()
-        assert self.client.post("/v1/auth/register", json=self.credentials()).status_code == 201
+        assert patiently(lambda: self.client.post("/v1/auth/register", json=self.credentials())).status_code == 201
         self.phone: Phone | None = None
         self.recovery_codes: list[str] = []
 
@@ -26,7 +27,7 @@ class Account:
         return {"email": self.email, "password": PASSWORD, **more}
 
     def login(self, **more: str) -> httpx2.Response:
-        return self.client.post("/v1/auth/login", json=self.credentials(**more))
+        return patiently(lambda: self.client.post("/v1/auth/login", json=self.credentials(**more)))
 
     def enter(self, **more: str) -> dict[str, Any]:
         """Log in, and act with that token from now on."""
@@ -37,7 +38,7 @@ class Account:
         return tokens
 
     def begin(self, password: str = PASSWORD) -> httpx2.Response:
-        return self.client.post(TOTP, json={"password": password})
+        return patiently(lambda: self.client.post(TOTP, json={"password": password}))
 
     def confirm(self, code: str) -> httpx2.Response:
         return self.client.post(f"{TOTP}/confirm", json={"code": code})

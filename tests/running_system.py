@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 import psutil
 import psycopg
+from patience import patiently
 
 STOP_SECONDS = 60
 
@@ -52,7 +53,7 @@ class RunningSystem:
     def client(self, role: str) -> Iterator[httpx2.Client]:
         """A client that has logged in as the demo user of this role."""
         with httpx2.Client(base_url=self.api, timeout=30) as client:
-            answer = client.post("/v1/auth/login", json=dict(self.users[role]))
+            answer = patiently(lambda: client.post("/v1/auth/login", json=dict(self.users[role])))
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             yield client

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from patience import patiently
 from running_system import RunningSystem, eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,8 +59,8 @@ def test_a_new_customer_sees_their_order_delivered_and_the_staff_sees_it_counted
         window = {"from": today, "to": today, "currency": "EUR"}
         before = staff.get("/v1/analytics/orders-per-day", params=window).json()["data"][0]
         account = {"email": f"{uuid4()}@example.com", "password": "a long enough secret"}
-        assert client.post("/v1/auth/register", json=account).status_code == 201
-        token = client.post("/v1/auth/login", json=account).json()["access_token"]
+        assert patiently(lambda: client.post("/v1/auth/register", json=account)).status_code == 201
+        token = patiently(lambda: client.post("/v1/auth/login", json=account)).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         order = place(client).json()
         eventually(lambda: client.get(order["links"]["self"]).json()["status"] == "delivered", "delivery")

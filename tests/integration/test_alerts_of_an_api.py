@@ -20,6 +20,7 @@ import pytest
 from alerts import Prometheus
 from api_server import Server, serving
 from at_once import at_once
+from patience import patiently
 from promql import scrape
 from running_system import eventually
 
@@ -100,7 +101,7 @@ def rig() -> Iterator[Rig]:
         seed.run(configured, [DemoUser(**CUSTOMER, name="Customer", role=Role.CUSTOMER)])
         server = stack.enter_context(serving(create_app(configured)))
         client = stack.enter_context(httpx2.Client(base_url=server.url, timeout=30, trust_env=False))
-        token = client.post("/v1/auth/login", json=CUSTOMER).json()["access_token"]
+        token = patiently(lambda: client.post("/v1/auth/login", json=CUSTOMER)).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         started = Rig(postgres, engine, server, client)
         yield started
