@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import Database
 from api.group_commit import Closed, GroupCommit, QueueFull
-from api.measures import ACCEPTED, REFUSED, REPLAYED, Measures
+from api.metrics.measures import ACCEPTED, REFUSED, REPLAYED, Measures
 from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
 from runtime import database, tracing

@@ -8,12 +8,15 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
-from api import access, introduction, services
-from api.budgets import Budgets
-from api.edge import Edge
-from api.measures import Measures
-from api.openapi import Api, operation_id
-from api.rate_limits import RateLimits
+from api import services
+from api.description import introduction
+from api.description.openapi import Api, operation_id
+from api.edge.budgets import Budgets
+from api.edge.middleware import Edge
+from api.edge.rate_limits import RateLimits
+from api.identity import access
+from api.metrics.measures import Measures
+from api.metrics.tallies import Tallies
 from api.routes import (
     analytics,
     api_keys,
@@ -38,7 +41,6 @@ from api.routes import (
     user_admin,
     users,
 )
-from api.tallies import Tallies
 from runtime import logs, settings, tracing
 from runtime.settings import Settings
 

@@ -11,9 +11,11 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
 
-from api.client_address import client_address
+from api import context
+from api.edge.client_address import client_address
 from api.services import Services
 from models import errors
+from models.audit_log import Requester
 from models.products import SKU_PATTERN
 
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -204,3 +206,13 @@ IfMatch = Annotated[frozenset[int] | None, Depends(_if_match)]
 LastEventId = Annotated[int, Depends(_last_event_id)]
 ClientAddress = Annotated[str, Depends(_address)]
 Wait = Annotated[float, Depends(_wait)]
+
+
+async def _requester(request: Request) -> Requester:
+    """Who asks, as their token says; nobody, before they have logged in."""
+    actor = getattr(request.state, "caller", None)
+    return Requester(actor, client_address(request.scope), context.request_id())
+
+
+# Declared behind the guard, which finds out who the caller is.
+By = Annotated[Requester, Depends(_requester)]

@@ -16,12 +16,13 @@ from pydantic import (
     model_validator,
 )
 
-from models import api_key_desk, money, passwords
+from models import money
+from models.identity import api_key_desk, passwords
+from models.identity.mfa import SecondFactor
+from models.identity.permissions import FOR_KEYS, Permission, Role
+from models.identity.users import EMAIL_CHARACTERS_MAX, SERVICE_NAME_PATTERN
 from models.lifecycle import Status
-from models.mfa import SecondFactor
-from models.permissions import FOR_KEYS, Permission, Role
 from models.products import SKU_PATTERN
-from models.users import EMAIL_CHARACTERS_MAX, SERVICE_NAME_PATTERN
 
 ON_HAND_MAX = 1_000_000_000
 BATCH_ORDERS_MAX = 100

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from api.access import Caller
+from api.identity.access import Caller
 from api.services import Services
-from models import errors, passwords, users
+from models import errors
 from models.audit_log import EventName, Requester, SecurityEvent
-from models.users import User
+from models.identity import passwords, users
+from models.identity.users import User
 
 
 async def demand(services: Services, caller: Caller, password: str, by: Requester) -> User:
@@ -40,7 +41,7 @@ async def by_password(services: Services, user: User, password: str, by: Request
         await services.throttle.password_not_verified(user.id)
         raise
     if not is_right:
-        services.trail.refused(SecurityEvent(EventName.PASSWORD_REFUSED, by, user.id))
+        services.refusals.add(SecurityEvent(EventName.PASSWORD_REFUSED, by, user.id))
         raise errors.WrongPassword
     await services.throttle.password_changed(user.id)
 

@@ -3,11 +3,12 @@
 from uuid import UUID
 
 from api.services import Services
-from models import errors, mfa
+from models import errors
 from models.audit_log import EventName, Requester, SecurityEvent
-from models.mfa import SecondFactor
-from models.totp import Outcome
-from models.users import User
+from models.identity import mfa
+from models.identity.mfa import SecondFactor
+from models.identity.totp import Outcome
+from models.identity.users import User
 from runtime import logs
 
 log = logs.get(__name__)
@@ -24,7 +25,7 @@ async def demand(services: Services, user: User, shown: SecondFactor, by: Reques
     if user.mfa_since is None:
         return
     if not shown.is_shown:
-        services.trail.refused(SecurityEvent(EventName.LOGIN_FAILED, by, user.id, {"because": "no_code"}))
+        services.refusals.add(SecurityEvent(EventName.LOGIN_FAILED, by, user.id, {"because": "no_code"}))
         raise errors.MfaRequired
     outcome = await services.database.run(mfa.prove, services.settings, user.id, shown, by)
     check(services, user.id, outcome, errors.InvalidMfaCode, by)
@@ -42,7 +43,7 @@ def check(
         return
     if outcome.is_unreadable:
         log.error("a TOTP secret was sealed with another SECRET_KEY", user=str(user_id))
-    services.trail.refused(SecurityEvent(EventName.MFA_FAILED, by, user_id, {"because": _because(outcome)}))
+    services.refusals.add(SecurityEvent(EventName.MFA_FAILED, by, user_id, {"because": _because(outcome)}))
     raise errors.TooManyCodes(outcome.wait_seconds) if outcome.wait_seconds else refusal
 
 

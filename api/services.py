@@ -3,26 +3,27 @@
 import asyncio
 from dataclasses import dataclass
 
-from api import acceptor, lookout
+from api import acceptor
 from api.acceptor import Acceptor
-from api.api_keys import ApiKeys
-from api.counters import Counters
 from api.database import Database
-from api.hashing import HashingGate
-from api.key_use import KeyUse
-from api.lookout import Lookout
-from api.measures import Measures
+from api.identity import lookout
+from api.identity.api_keys import ApiKeys
+from api.identity.counters import Counters
+from api.identity.hashing import HashingGate
+from api.identity.key_use import KeyUse
+from api.identity.lookout import Lookout
+from api.identity.refusals import Refusals
+from api.identity.throttle import Throttle
+from api.identity.tokens import Tokens
+from api.metrics.measures import Measures
+from api.metrics.scrape import Scrape
 from api.reads import Reads
-from api.scrape import Scrape
-from api.throttle import Throttle
-from api.tokens import Tokens
-from api.trail import Trail
-from api.views import AnswerRenderer
+from api.views.orders import AnswerRenderer
 from api.watch import Watch
-from models import passwords
 from models.acceptance import Terms
+from models.identity import passwords
+from models.identity.sessions import Rules
 from models.lifecycle import Policy
-from models.sessions import Rules
 from runtime import database
 from runtime.settings import Settings
 
@@ -42,7 +43,7 @@ class Services:
     throttle: Throttle
     acceptor: Acceptor
     watch: Watch
-    trail: Trail
+    refusals: Refusals
     measures: Measures
     scrape: Scrape
 
@@ -74,7 +75,7 @@ async def start(settings: Settings, measures: Measures) -> Services:
         hashing=hashing,
         throttle=Throttle(settings, Counters(settings), measures),
         watch=Watch(api_database),
-        trail=Trail(api_database),
+        refusals=Refusals(api_database),
         acceptor=Acceptor(hurried, api_database, Terms(policy, settings.zone, AnswerRenderer()), measures),
         measures=measures,
         scrape=Scrape.of(settings),
@@ -91,7 +92,7 @@ def _replica(settings: Settings, primary: Database) -> Reads | None:
 async def stop(services: Services) -> None:
     """Close what `start` opened; requests that were taken are answered first."""
     await services.acceptor.close()
-    await services.trail.close()
+    await services.refusals.close()
     await services.api_keys.use.close()
     services.hashing.close()
     if services.replica is not None:

@@ -10,11 +10,11 @@ from fastapi import Depends, Query
 
 from api.dependencies import OurServices
 from api.forms import AS_A_DAY, Currency
-from api.periods import GroupBy
 from api.services import Services
 from models import errors
-from models.standard_windows import StandardWindow, window_of
-from models.windows import Window
+from models.analytics.periods import GroupBy
+from models.analytics.standard_windows import StandardWindow, window_of
+from models.analytics.windows import Window
 from runtime import clock
 
 WINDOW_DAYS_DEFAULT = 30

@@ -17,11 +17,12 @@ from rich.console import Console
 from sqlalchemy import Connection, text
 
 from benchmarks.analytics_questions import FLAT, LIMIT, LIVE, RAW, TODAY, UNTIL, Question
-from models import standard_windows
-from models.standard_windows import StandardWindow
-from ops import check, engines, migrate
-from ops.engines import Postgres
+from models.analytics import standard_windows
+from models.analytics.standard_windows import StandardWindow
+from ops import check, migrate
 from ops.failures import LocalError
+from ops.local import engines
+from ops.local.engines import Postgres
 from ops.progress import Progress
 from ops.seeding import running
 from ops.seeding.history import History

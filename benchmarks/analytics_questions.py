@@ -5,10 +5,10 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection, TextClause, text
 
-from models import analytics, standard_windows, user_revenue
+from models.analytics import daily_figures, standard_windows, user_revenue
+from models.analytics.standard_windows import DAYS
+from models.analytics.windows import Window
 from models.lifecycle import REVENUE
-from models.standard_windows import DAYS
-from models.windows import Window
 
 # The histories end here whenever it is measured, so that what was written for one run serves the next.
 UNTIL = date(2026, 1, 1)
@@ -23,11 +23,11 @@ def _last(days: int) -> Window:
 
 
 def _per_day(window: Window) -> Question:
-    return lambda connection: analytics.orders_per_day(connection, window, None, False)
+    return lambda connection: daily_figures.orders_per_day(connection, window, None, False)
 
 
 def _statuses(window: Window) -> Question:
-    return lambda connection: analytics.status_counts(connection, window, False)
+    return lambda connection: daily_figures.status_counts(connection, window, False)
 
 
 def _users(window: Window, computed: user_revenue.Computed) -> Question:

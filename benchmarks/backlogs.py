@@ -21,7 +21,7 @@ from benchmarks.contenders import ORDER_TABLES
 from benchmarks.load import LoadFailed
 from benchmarks.stand import Stand
 from benchmarks.tutorial.contender import TUTORIAL, database_url, set_up_database
-from ops.children import Process
+from ops.processes.children import Process
 
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 300.0

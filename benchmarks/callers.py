@@ -17,13 +17,13 @@ from uuid import UUID
 import psutil
 import psycopg
 
-from api.tokens import Tokens
-from models import signing_keys
+from api.identity.tokens import Tokens
 from models.identifiers import uuid7
-from models.permissions import Role
-from models.users import User
-from ops import ports
+from models.identity import signing_keys
+from models.identity.permissions import Role
+from models.identity.users import User
 from ops.failures import LocalError
+from ops.processes import ports
 from runtime import database
 from runtime.settings import Settings
 

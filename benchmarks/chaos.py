@@ -22,10 +22,11 @@ from benchmarks.faults import Damage
 from benchmarks.stubborn_clients import Acknowledged, Story
 from benchmarks.whole_system import WholeSystem
 from models.lifecycle import Status
-from ops import check, which_system
-from ops.client import Client
+from ops import check
 from ops.failures import LocalError
-from ops.local import Numbers
+from ops.local import which_system
+from ops.local.client import Client
+from ops.local.profile import Numbers
 from runtime import settings
 
 PATIENCE_SECONDS = 300.0

@@ -25,16 +25,18 @@ from rich.console import Console
 from sqlalchemy import Connection, text
 
 from benchmarks import exactness_writers
-from models import analytics, drift, rebuild, rollups, user_revenue, users
 from models import products as catalogue
+from models.analytics import daily_figures, drift, rebuild, rollups, user_revenue
+from models.analytics.windows import Window
+from models.identity import users
+from models.identity.permissions import Role as UserRole
 from models.invariants import examine, in_one_snapshot
 from models.invariants.aggregates import INVARIANTS
 from models.lifecycle import Policy, Status
-from models.permissions import Role as UserRole
 from models.products import Product
-from models.windows import Window
-from ops import engines, migrate
-from ops.engines import Postgres
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
 from ops.progress import Progress
 from ops.rollups import each_in_a_transaction
 from runtime import clock, database, settings
@@ -86,10 +88,10 @@ def compare(connection: Connection, buyers: Sequence[UUID], found: Found) -> Non
     """Each kind of exact answer, and a recount of the raw orders, in one snapshot."""
     today = clock.business_day(clock.now(), settings.current().zone)
     last_days = Window(today.replace(day=1), today)
-    _, statuses = analytics.status_counts(connection, ALWAYS, exact=True)
-    _, days = analytics.orders_per_day(connection, ALWAYS, None, exact=True)
+    _, statuses = daily_figures.status_counts(connection, ALWAYS, exact=True)
+    _, days = daily_figures.orders_per_day(connection, ALWAYS, None, exact=True)
     _, spent = user_revenue.spending(connection, buyers[found.comparisons % len(buyers)], last_days, None, exact=True)
-    _, taken = analytics.fulfilment(connection, ALWAYS, exact=True)
+    _, taken = daily_figures.fulfilment(connection, ALWAYS, exact=True)
     recounted = {Status(status): orders for status, orders in connection.execute(_BY_STATUS)}
     of_days = [(day.day, day.currency, day.orders, day.revenue_minor) for day in days]
     [own] = connection.execute(_SPENT, {"user": buyers[found.comparisons % len(buyers)]})
@@ -182,7 +184,7 @@ class Campaign:
                 if not finding.is_clean:
                     self.found.note(f"{invariant.name}: {finding.violators}")
         with in_one_snapshot(database.connect(Role.API)) as connection, connection.begin():
-            _, days = analytics.orders_per_day(connection, ALWAYS, None, exact=False)
+            _, days = daily_figures.orders_per_day(connection, ALWAYS, None, exact=False)
             folded = [(day.day, day.currency, day.orders, day.revenue_minor) for day in days]
             if folded != (counted := [tuple(row) for row in connection.execute(_BY_DAY)]):
                 self.found.note(f"folded: {folded}, counted {counted}")

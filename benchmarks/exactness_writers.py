@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from api.views import AnswerRenderer
+from api.views.orders import AnswerRenderer
 from models import acceptance, advance
 from models.acceptance import Answer, Item, Request, Terms
 from models.advance import Step

@@ -23,8 +23,9 @@ from models import order_list
 from models.lifecycle import Status
 from models.order_list import Filter, Position
 from models.orders import Order
-from ops import engines, migrate
-from ops.engines import Postgres
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
 from ops.progress import Progress
 from runtime import settings
 

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import uvloop
 
-from ops import ports
 from ops.failures import LocalError
+from ops.processes import ports
 
 BODIES = 1009  # a prime, so that tokens and bodies meet in ever new pairs
 LINES = 3

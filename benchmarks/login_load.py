@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 import uvloop
 
 from benchmarks.load import LENGTH, LoadFailed, percentile_ms
-from ops import ports
+from ops.processes import ports
 
 RETRY_AFTER = b"retry-after: "
 PATIENCE_SECONDS = 30.0

@@ -25,8 +25,8 @@ from benchmarks import contenders, load, login_load, stand
 from benchmarks.contenders import SKUS, Ours
 from benchmarks.load import Plan, percentile_ms
 from benchmarks.login_load import Logins, Seen
-from models import passwords
-from ops import ports
+from models.identity import passwords
+from ops.processes import ports
 from ops.progress import Progress
 from runtime import settings
 from runtime.settings import Settings

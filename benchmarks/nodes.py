@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager, suppress
 import psutil
 
 from benchmarks.stand import Stand
-from ops import local
-from ops.children import Child, Process
 from ops.failures import LocalError
+from ops.local import profile
+from ops.processes.children import Child, Process
 
 POLL_SECONDS = 0.05
 
@@ -18,9 +18,9 @@ POLL_SECONDS = 0.05
 @contextmanager
 def pipeline(stood: Stand, environment: Mapping[str, str], *, beat: bool) -> Iterator[dict[str, Sequence[int]]]:
     """One relay, one worker node with two children, and beat if wanted; name → process ids."""
-    processes = [local.relay(stood.directory, environment), local.worker(stood.directory, environment)]
+    processes = [profile.relay(stood.directory, environment), profile.worker(stood.directory, environment)]
     if beat:
-        processes.append(local.beat(stood.directory, environment))
+        processes.append(profile.beat(stood.directory, environment))
     with running(stood, processes) as children:
         yield {child.process.name: [child.pid] for child in children}
 

@@ -13,7 +13,7 @@ from benchmarks import load
 from benchmarks.contenders import ORDER_TABLES, Played
 from benchmarks.load import LoadFailed
 from benchmarks.stand import DATABASE, Stand
-from ops import postgres_directory
+from ops.local import postgres_directory
 from runtime.database import Role
 
 PGBENCH = "pgbench"

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Engine
 
-from api.views import AnswerRenderer
+from api.views.orders import AnswerRenderer
 from benchmarks import backlogs, callers, contenders, meters, nodes, stand
 from benchmarks.contenders import Contender
 from benchmarks.load import LoadFailed

@@ -24,8 +24,8 @@ from benchmarks.contenders import SKUS
 from benchmarks.load import Plan, Result
 from benchmarks.sampler import FRAMES, PARTS
 from benchmarks.stand import Listeners, Stand
-from ops import ports
-from ops.children import Process
+from ops.processes import ports
+from ops.processes.children import Process
 from ops.progress import Progress
 from runtime import settings
 

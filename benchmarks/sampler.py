@@ -12,7 +12,8 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from ops import ports, serve
+from ops import serve
+from ops.processes import ports
 
 INTERVAL_SECONDS = 0.001
 

@@ -14,10 +14,12 @@ import psutil
 import psycopg
 
 from benchmarks import callers
-from ops import engines, migrate, ports, seed, serve
-from ops.children import Child, Process
-from ops.engines import Postgres, Valkey
+from ops import migrate, seed, serve
 from ops.failures import LocalError
+from ops.local import engines
+from ops.local.engines import Postgres, Valkey
+from ops.processes import ports
+from ops.processes.children import Child, Process
 from runtime import settings
 
 DATABASE = "orders"

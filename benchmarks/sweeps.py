@@ -21,8 +21,9 @@ from sqlalchemy import Connection, Engine
 from benchmarks import callers
 from models import expiry, redispatch, retention, stuck
 from models.lifecycle import Policy
-from ops import engines, migrate
-from ops.engines import Postgres
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
 from ops.progress import Progress
 from runtime import database, settings
 from runtime.database import Role

@@ -12,10 +12,11 @@ from typing import Any
 
 import psutil
 
-from ops import ports, secrets_file
-from ops.broker_users import SUPERVISES
 from ops.failures import LocalError
-from ops.local import Numbers
+from ops.local import secrets_file
+from ops.local.broker_users import SUPERVISES
+from ops.local.profile import Numbers
+from ops.processes import ports
 from runtime.settings import Settings
 
 STOP_SECONDS = 60.0

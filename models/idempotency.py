@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Table, Text, Uuid
 
+from models.identity.users import users
 from models.metadata import Instant, index, metadata
-from models.users import users
 
 KEPT = timedelta(hours=72)
 

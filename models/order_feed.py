@@ -1,7 +1,7 @@
 """Everything that happens to orders, as one sequence that has no gaps for who reads it page by page.
 
 The sequence is that of transaction ids, and it ends below the oldest transaction that still runs: what stands behind a
-reader's position can only be appended to, never inserted into (compare `models/rollups.py`).
+reader's position can only be appended to, never inserted into (compare `models/analytics/rollups.py`).
 """
 
 from collections.abc import Sequence

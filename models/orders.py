@@ -30,9 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from models import errors
+from models.identity.users import users
 from models.lifecycle import FINAL, Actor, Status, legal_moves
 from models.metadata import Instant, Xid8, enumeration, index, metadata, one_of
-from models.users import users
 
 ONE_ORDER_PER_REFERENCE = "uq_orders_user_id_client_reference"
 _NOT_FINAL = "status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINAL)))

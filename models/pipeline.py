@@ -10,11 +10,12 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from models import hold_ups, outbox, schedule, stuck
-from models.hold_ups import HoldUp
+from models import outbox, schedule, stuck
+from models.analytics import hold_ups
+from models.analytics.hold_ups import HoldUp
+from models.analytics.rollups import NAME, TRUSTED
 from models.nodes import SILENT, NodeRole
 from models.outbox import COUNTED_MAX, Backlog
-from models.rollups import NAME, TRUSTED
 
 # From here on somebody should know. The relay dispatches within milliseconds; a lease that is lost costs half a minute.
 OUTBOX_LAG_MAX = timedelta(seconds=60)

@@ -14,11 +14,11 @@ from models.advance import OUT_OF_STOCK, Step, advance
 from models.audit_log import NOBODY, EventName, Requester, SecurityEvent
 from models.documents import dumps
 from models.identifiers import uuid7
+from models.identity.users import users
 from models.lifecycle import BY_ENDS, Actor, Policy, Status, allowed_from
 from models.metadata import Instant, created_at, enumeration, index, metadata, one_of
 from models.orders import Order, orders
 from models.orders import get as get_order
-from models.users import users
 
 KIND = "orders.transition"
 UNREASONED = errors.Flaw("/reason", "required", "This move needs a reason.")

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from models import api_key_desk, api_key_secrets, api_keys
-from models.api_key_desk import NewKey, Rotation, Wanted
-from models.api_keys import ApiKey, Filter
-from models.permissions import Permission
+from models.identity import api_key_desk, api_key_secrets, api_keys
+from models.identity.api_key_desk import NewKey, Rotation, Wanted
+from models.identity.api_keys import ApiKey, Filter
+from models.identity.permissions import Permission
 from ops import operator, users
 from ops.failures import LocalError
 from ops.pages import gathered

@@ -21,8 +21,8 @@ from models.audit_chain import Head
 from models.audit_log import Entry, Filter
 from models.audit_verification import MEANING, Finding, Verdict
 from models.invariants import in_one_snapshot
-from ops import which_system
 from ops.failures import LocalError
+from ops.local import which_system
 from runtime import database
 from runtime.settings import Settings
 

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from models.invariants import INVARIANTS, Finding, Invariant, examine, in_one_snapshot
 from models.lifecycle import Policy
-from ops import which_system
 from ops.failures import LocalError
+from ops.local import which_system
 from runtime import database
 from runtime.settings import Settings
 

@@ -10,27 +10,13 @@ import typer
 from rich.console import Console
 
 from models.errors import OrderPipelineError
-from ops import (
-    api_keys_cli,
-    audit_cli,
-    check,
-    data_directory,
-    dead_letters_cli,
-    doctor,
-    keys_cli,
-    migrate,
-    openapi,
-    ports,
-    rollups_cli,
-    seed_cli,
-    serve,
-    trail_cli,
-    up,
-    users_cli,
-)
-from ops.data_directory import Data
+from ops import check, doctor, migrate, openapi, serve
+from ops.commands import api_keys, audit, dead_letters, keys, rollups, seed, trail, users
 from ops.failures import LocalError
-from ops.local import Numbers
+from ops.local import data_directory, up
+from ops.local.data_directory import Data
+from ops.local.profile import Numbers
+from ops.processes import ports
 from runtime import settings
 
 app = typer.Typer(
@@ -40,14 +26,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(users_cli.app, name="user")
-app.add_typer(keys_cli.app, name="keys")
-app.add_typer(api_keys_cli.app, name="api-keys")
-app.add_typer(dead_letters_cli.app, name="dead-letters")
-app.command("seed")(seed_cli.seed_command)
-app.add_typer(rollups_cli.app, name="rollups")
-app.add_typer(audit_cli.app, name="audit")
-app.command("trail")(trail_cli.trail_command)
+app.add_typer(users.app, name="user")
+app.add_typer(keys.app, name="keys")
+app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command("seed")(seed.seed_command)
+app.add_typer(rollups.app, name="rollups")
+app.add_typer(audit.app, name="audit")
+app.command("trail")(trail.trail_command)
 
 
 @app.command("up")

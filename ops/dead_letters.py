@@ -23,7 +23,8 @@ from models.dead_letter_desk import Resolver
 from models.dead_letters import Filter, Letter, Resolution
 from models.errors import LetterResolved, OrderPipelineError
 from models.lifecycle import Policy
-from ops import operator, which_system
+from ops import operator
+from ops.local import which_system
 from runtime import database
 from runtime.database import Role
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from sqlalchemy import Connection, text
 
 from models import migrations, schedule
-from ops import machine_checks, which_system
+from ops import machine_checks
+from ops.local import which_system
 from ops.machine_checks import Check, Outcome, judged
 from runtime import settings
 from runtime.database import Role

@@ -1,7 +1,7 @@
 """`orders keys`: rotating the keys that sign access tokens, while everything runs.
 
 A new key is published first. Every API process has adopted it, or believes no token at all, before it signs: see
-`TRUST_SECONDS` in `api/lookout.py`. With the owner's database role: the API may read keys, and write none.
+`TRUST_SECONDS` in `api/identity/lookout.py`. With the owner's database role: the API may read keys, and write none.
 """
 
 import time
@@ -15,9 +15,9 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy import Engine
 
-from api.lookout import TRUST_SECONDS
-from models import signing_keys
-from models.signing_keys import KeyRecord, KeyState
+from api.identity.lookout import TRUST_SECONDS
+from models.identity import signing_keys
+from models.identity.signing_keys import KeyRecord, KeyState
 from ops import operator
 from runtime import database
 from runtime.settings import Settings

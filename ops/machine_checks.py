@@ -13,9 +13,9 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from ops import data_directory, postgres_directory
-from ops.engines import Valkey
 from ops.failures import EngineError
+from ops.local import data_directory, postgres_directory
+from ops.local.engines import Valkey
 
 PROJECT = Path(__file__).resolve().parent.parent
 FREE_BYTES_MIN = 1_000_000_000

@@ -6,7 +6,8 @@ import sqlalchemy
 from alembic import command
 from sqlalchemy import Connection, Engine, text
 
-from models import migrations, signing_keys
+from models import migrations
+from models.identity import signing_keys
 from runtime import database
 from runtime.settings import Settings
 

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from sqlalchemy import Connection
 
-from models import drift, rebuild, rollups
-from models.drift import Drift
-from ops import which_system
+from models.analytics import drift, rebuild, rollups
+from models.analytics.drift import Drift
 from ops.failures import LocalError
+from ops.local import which_system
 from runtime import clock, database
 from runtime.database import Role
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from models import passwords
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.identity import passwords
+from models.identity.permissions import Role
+from models.identity.users import normal_email, users
 from models.products import products
-from models.users import normal_email, users
 from runtime import database
 from runtime.settings import Settings
 

@@ -13,11 +13,11 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from api import http_protocol
 from api.app import create_app
-from ops import ports, signals
-from ops.children import Process
-from ops.supervisor import Supervisor
+from api.edge import http_protocol
+from ops.processes import ports, signals
+from ops.processes.children import Process
+from ops.processes.supervisor import Supervisor
 from runtime import shutdown
 
 GRACE_SECONDS = 10

@@ -15,12 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from models import accounts, audit_log, errors, mfa, passwords
-from models import users as user_table
-from models.accounts import Change
+from models import audit_log, errors
 from models.audit_log import EventName, SecurityEvent
-from models.permissions import Role
-from models.users import Filter, User
+from models.identity import accounts, mfa, passwords
+from models.identity import users as user_table
+from models.identity.accounts import Change
+from models.identity.permissions import Role
+from models.identity.users import Filter, User
 from ops import operator
 from ops.failures import LocalError
 from ops.pages import gathered

@@ -109,7 +109,7 @@ def _as_origins(listed: tuple[str, ...]) -> tuple[str, ...]:
     return listed
 
 
-# The roles of `models/permissions.py`, which stands above this package; a test keeps the two equal.
+# The roles of `models/identity/permissions.py`, which stands above this package; a test keeps the two equal.
 ROLES = ("customer", "staff", "analyst", "admin")
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import httpx2
 
-from models.permissions import Role
+from models.identity.permissions import Role
 
 
 class Foreign(StrEnum):

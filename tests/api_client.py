@@ -12,8 +12,8 @@ from sqlalchemy import event
 from world import World
 
 from models.identifiers import uuid7
-from models.permissions import Role
-from models.users import User
+from models.identity.permissions import Role
+from models.identity.users import User
 
 ORDERS = "/v1/orders"
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}

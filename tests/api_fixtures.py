@@ -8,7 +8,7 @@ from api_server import Server, serving
 from world import World
 
 from api.app import create_app
-from models.permissions import Role
+from models.identity.permissions import Role
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import psycopg
 
-from ops import ports
-from ops.children import Child, Process
+from ops.processes import ports
+from ops.processes.children import Child, Process
 
 START_SECONDS = 60
 

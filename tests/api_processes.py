@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager
 import psutil
 from running_system import eventually
 
-from ops import ports, serve
-from ops.children import Child
+from ops import serve
+from ops.processes import ports
+from ops.processes.children import Child
 
 
 @contextmanager

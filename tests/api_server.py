@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from api.services import Services
-from ops import ports, serve
+from ops import serve
+from ops.processes import ports
 
 
 @dataclass(frozen=True)

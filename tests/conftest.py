@@ -14,7 +14,9 @@ import pytest
 from pipeline_nodes import Pipeline, pipeline
 from world import World, empty_database, forget_counts
 
-from ops import engines, migrate, ports
+from ops import migrate
+from ops.local import engines
+from ops.processes import ports
 from runtime import logs, settings
 from runtime.settings import LogFormat
 

@@ -9,11 +9,11 @@ import httpx2
 from api_client import Client
 from patience import patiently
 
-from models import accounts, api_key_desk, passwords, users
-from models.api_key_desk import NewKey, Wanted
 from models.audit_log import NOBODY
-from models.permissions import FOR_KEYS, GRANTED, Permission, Role
-from models.users import User
+from models.identity import accounts, api_key_desk, passwords, users
+from models.identity.api_key_desk import NewKey, Wanted
+from models.identity.permissions import FOR_KEYS, GRANTED, Permission, Role
+from models.identity.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 

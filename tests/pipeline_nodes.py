@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 from world import World
 
-from ops import engines, ports
-from ops.children import Child, Process
+from ops.local import engines
+from ops.processes import ports
+from ops.processes.children import Child, Process
 
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 QUIET = ("--without-gossip", "--without-mingle", "-E")

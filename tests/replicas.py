@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from ops import engines, migrate
-from ops.children import Child
-from ops.engines import Postgres
-from ops.postgres_directory import binaries
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
+from ops.local.postgres_directory import binaries
+from ops.processes.children import Child
 from runtime import settings
 from runtime.settings import Settings
 

@@ -18,15 +18,16 @@ from openapi_client import Operation
 from second_factors import Enrolled, begin
 from world import World
 
-from models import passwords, refresh_tokens, transition_requests, users
+from models import transition_requests
 from models.advance import Step
 from models.audit_log import NOBODY
+from models.identity import passwords, refresh_tokens, users
+from models.identity.permissions import Permission, Role
+from models.identity.refresh_tokens import Grant
+from models.identity.sessions import Rules
+from models.identity.users import User
 from models.lifecycle import Actor, Status
-from models.permissions import Permission, Role
-from models.refresh_tokens import Grant
-from models.sessions import Rules
 from models.transition_requests import Wish
-from models.users import User
 from runtime import database, settings
 
 _numbers = count(1)

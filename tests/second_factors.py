@@ -7,12 +7,12 @@ from uuid import UUID
 from phone import Phone
 from world import World
 
-from models import mfa, recovery_codes, totp, users
 from models.audit_log import NOBODY
-from models.mfa import SecondFactor
-from models.permissions import Role
-from models.totp import Outcome
-from models.users import User
+from models.identity import mfa, recovery_codes, totp, users
+from models.identity.mfa import SecondFactor
+from models.identity.permissions import Role
+from models.identity.totp import Outcome
+from models.identity.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 

@@ -13,7 +13,8 @@ from typing import Any
 from kombu import Connection, Queue
 from running_system import eventually
 
-from ops import engines, ports
+from ops.local import engines
+from ops.processes import ports
 
 QUEUE = "orders"
 STOP_SECONDS = 30

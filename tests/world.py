@@ -16,16 +16,17 @@ from uuid import UUID
 import redis
 from sqlalchemy import text
 
-from api.views import AnswerRenderer
-from models import acceptance, order_list, orders, outbox, products, tables, users
+from api.views.orders import AnswerRenderer
+from models import acceptance, order_list, orders, outbox, products, tables
 from models.acceptance import Answer, Item, Outcome, ReferenceRace, Request, Terms
 from models.advance import Step, advance
+from models.identity import users
+from models.identity.permissions import Role
+from models.identity.users import User
 from models.lifecycle import Actor, Policy, Status
 from models.order_list import Filter
 from models.orders import Event, Order
-from models.permissions import Role
 from models.products import Product
-from models.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 from workers.app import app

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from models import drift, hold_ups, outbox, rebuild, rollups, standard_windows
-from models.drift import Drift
+from models import outbox
+from models.analytics import drift, hold_ups, rebuild, rollups, standard_windows
+from models.analytics.drift import Drift
 from models.outbox import Work
 from runtime import clock, logs, settings
 from workers.batches import task

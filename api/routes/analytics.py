@@ -5,9 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api import aggregate_answers, malformed, paging
-from api.access import SeesAnalytics
-from api.aggregate_views import (
+from api import malformed
+from api.answers import aggregates, paging
+from api.answers.paging import Cursor, Limit
+from api.dependencies import KnownTags, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import SeesAnalytics
+from api.views.aggregates import (
     DayView,
     FreshView,
     FulfilmentTimesView,
@@ -17,20 +22,16 @@ from api.aggregate_views import (
     StatusCountsView,
     UserRevenueView,
 )
-from api.dependencies import KnownTags, OurServices
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.paging import Cursor, Limit
-from api.periods import GroupBy, grouped, grouped_by_currency
 from api.windows import AnyWindow, Exact, GroupedBy, OneCurrency, OneWindow, OpenWindow
-from models import analytics, user_revenue
-from models.user_revenue import UserRevenue
+from models.analytics import daily_figures, user_revenue
+from models.analytics.periods import GroupBy, grouped, grouped_by_currency
+from models.analytics.user_revenue import UserRevenue
 from runtime import clock
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"], route_class=JsonRoute)
 
 
-@router.get("/orders-per-day", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=OrdersPerDayView)
+@router.get("/orders-per-day", responses=dict(aggregates.RESPONSES_WITH_TABLE), response_model=OrdersPerDayView)
 async def orders_per_day(
     caller: SeesAnalytics,
     request: Request,
@@ -42,16 +43,16 @@ async def orders_per_day(
     exact: Exact = False,
 ) -> Response:
     """Orders and revenue by the day they were placed; days without orders are there, as zeros."""
-    freshness, counted = await services.reads(exact).run(analytics.orders_per_day, window, currency, exact)
+    freshness, counted = await services.reads(exact).run(daily_figures.orders_per_day, window, currency, exact)
     today = clock.business_day(freshness.as_of, services.settings.zone)
     days = [DayView.of(*each, today) for each in grouped_by_currency(window, group_by, counted, currency)]
     view = OrdersPerDayView(data=days, **FreshView.fields_of(freshness))
-    return aggregate_answers.answer(request, known, view, list(DayView.model_fields))
+    return aggregates.answer(request, known, view, list(DayView.model_fields))
 
 
 @router.get(
     "/revenue-by-user",
-    responses={**refusals(malformed.InvalidCursor), **aggregate_answers.RESPONSES_WITH_TABLE},
+    responses={**refusals(malformed.InvalidCursor), **aggregates.RESPONSES_WITH_TABLE},
     response_model=RevenueByUserView,
 )
 async def revenue_by_user(
@@ -84,10 +85,10 @@ async def revenue_by_user(
         **FreshView.fields_of(found.freshness),
     )
     paging.link_next(request, response, following)
-    return aggregate_answers.answer(request, known, view, list(UserRevenueView.model_fields), response.headers)
+    return aggregates.answer(request, known, view, list(UserRevenueView.model_fields), response.headers)
 
 
-@router.get("/status-counts", responses=dict(aggregate_answers.RESPONSES), response_model=StatusCountsView)
+@router.get("/status-counts", responses=dict(aggregates.RESPONSES), response_model=StatusCountsView)
 async def status_counts(
     caller: SeesAnalytics,
     request: Request,
@@ -97,13 +98,11 @@ async def status_counts(
     exact: Exact = False,
 ) -> Response:
     """How many orders are in each status, of those placed in the window (by default: of all)."""
-    freshness, counts = await services.reads(exact).run(analytics.status_counts, window, exact)
-    return aggregate_answers.answer(request, known, StatusCountsView.of(counts, freshness))
+    freshness, counts = await services.reads(exact).run(daily_figures.status_counts, window, exact)
+    return aggregates.answer(request, known, StatusCountsView.of(counts, freshness))
 
 
-@router.get(
-    "/fulfilment-times", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=FulfilmentTimesView
-)
+@router.get("/fulfilment-times", responses=dict(aggregates.RESPONSES_WITH_TABLE), response_model=FulfilmentTimesView)
 async def fulfilment_times(
     caller: SeesAnalytics,
     request: Request,
@@ -117,11 +116,11 @@ async def fulfilment_times(
 
     Of a day that is not final, the slower orders are still to come.
     """
-    freshness, counted = await services.reads(exact).run(analytics.fulfilment, window, exact)
+    freshness, counted = await services.reads(exact).run(daily_figures.fulfilment, window, exact)
     today = clock.business_day(freshness.as_of, services.settings.zone)
     days = [FulfilmentView.of(period, inside, today) for period, inside in grouped(window, group_by, counted)]
     view = FulfilmentTimesView(data=days, **FreshView.fields_of(freshness))
-    return aggregate_answers.answer(request, known, view, list(FulfilmentView.model_fields))
+    return aggregates.answer(request, known, view, list(FulfilmentView.model_fields))
 
 
 def _user_revenue(parts: Sequence[str]) -> UserRevenue:

@@ -6,20 +6,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import malformed, paging, reauthentication
-from api.access import Caller, ManagesKeys
-from api.dependencies import ApiKeyId, OurServices
+from api import malformed, reauthentication
+from api.answers import paging
+from api.answers.paging import Cursor, Limit
+from api.dependencies import ApiKeyId, By, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import ApiKeyForm, RotationForm
-from api.json_bodies import JsonRoute
-from api.key_views import PATH, ApiKeyView, NewApiKeyView, key_path
-from api.openapi import refusals
-from api.paging import Cursor, Limit
-from api.trail import By
-from api.views import PageView
-from models import api_key_desk, api_keys, errors
-from models.api_key_desk import NewKey, Rotation, Wanted
-from models.api_keys import Filter
-from models.permissions import Permission
+from api.identity.access import Caller, ManagesKeys
+from api.views.api_keys import PATH, ApiKeyView, NewApiKeyView, key_path
+from api.views.base import PageView
+from models import errors
+from models.identity import api_key_desk, api_keys
+from models.identity.api_key_desk import NewKey, Rotation, Wanted
+from models.identity.api_keys import Filter
+from models.identity.permissions import Permission
 
 router = APIRouter(prefix=PATH, tags=["api-keys"], route_class=JsonRoute)
 

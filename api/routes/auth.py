@@ -5,20 +5,20 @@ from contextlib import suppress
 from fastapi import APIRouter, Response
 
 from api import second_factor
-from api.access import Public
-from api.dependencies import ClientAddress, OurServices
+from api.dependencies import By, ClientAddress, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import Login, RefreshToken, Registration
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
+from api.identity.access import Public
+from api.identity.throttle import Attempt
 from api.services import Services
-from api.throttle import Attempt
-from api.trail import By
-from api.views import TokensView, UserView
-from models import accounts, errors, passwords, refresh_tokens, users
+from api.views.accounts import TokensView, UserView
+from models import errors
 from models.audit_log import EventName, Requester, SecurityEvent
-from models.permissions import Role
-from models.refresh_tokens import Grant
-from models.users import User
+from models.identity import accounts, passwords, refresh_tokens, users
+from models.identity.permissions import Role
+from models.identity.refresh_tokens import Grant
+from models.identity.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
 
@@ -85,7 +85,7 @@ async def _verified(services: Services, form: Login, by: Requester, attempt: Att
         await services.throttle.not_verified(attempt)
         raise
     if user is None or user.disabled_at is not None or not is_match:
-        services.trail.refused(_failed_login(user, by, is_match=is_match))
+        services.refusals.add(_failed_login(user, by, is_match=is_match))
         raise errors.InvalidCredentials
     return await _rehashed(services, user, form.password)
 
@@ -100,7 +100,7 @@ async def _attempt(services: Services, email: str, by: Requester, address: str) 
         return await services.throttle.login(email, address)
     except errors.RateLimited as refusal:
         if refusal.is_first:
-            services.trail.refused(SecurityEvent(EventName.LOGIN_THROTTLED, by))
+            services.refusals.add(SecurityEvent(EventName.LOGIN_THROTTLED, by))
         raise
 
 

@@ -6,13 +6,13 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 
 from api import forms
-from api.access import Places
 from api.dependencies import IdempotencyKey, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import BatchForm
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
+from api.identity.access import Places
 from api.routes.place_order import request_of
-from api.views import BatchView
+from api.views.orders import BatchView
 from models import errors
 from models.acceptance import Answer
 

@@ -7,16 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import malformed, paging
-from api.access import Caller, ResolvesDeadLetters, SeesDeadLetters
-from api.dependencies import LetterId, OurServices
+from api import malformed
+from api.answers import paging
+from api.answers.paging import Cursor, Limit
+from api.dependencies import By, LetterId, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import AS_A_TIME, DiscardForm, ReplayForm, TaskName
-from api.json_bodies import JsonRoute
-from api.letter_views import PATH, DeadLetterDetailView, DeadLetterView
-from api.openapi import refusals
-from api.paging import Cursor, Limit
-from api.trail import By
-from api.views import PageView
+from api.identity.access import Caller, ResolvesDeadLetters, SeesDeadLetters
+from api.views.base import PageView
+from api.views.dead_letters import PATH, DeadLetterDetailView, DeadLetterView
 from models import dead_letter_desk, dead_letters, errors
 from models.audit_log import Requester
 from models.dead_letter_desk import Resolver

@@ -10,7 +10,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.access import Public
+from api.identity.access import Public
 from models import errors
 
 router = APIRouter(prefix="/docs", dependencies=[Public], include_in_schema=False)

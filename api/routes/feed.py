@@ -5,13 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api import paging
-from api.access import SeesAllOrders
-from api.cursors import Cursors
+from api.answers import paging
+from api.answers.cursors import Cursors
+from api.answers.paging import Limit
 from api.dependencies import OurServices
-from api.json_bodies import JsonRoute
-from api.paging import Limit
-from api.views import FeedEventView, PageView
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import SeesAllOrders
+from api.views.base import PageView
+from api.views.orders import FeedEventView
 from models import order_feed
 from models.order_feed import BEGINNING, Position
 

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse
 
-from api.access import Public
 from api.dependencies import OurServices
+from api.identity.access import Public
 from api.patience import soon
 from api.services import Services
-from api.views import View
+from api.views.base import View
 from models import migrations
 
 router = APIRouter(prefix="/health", tags=["health"], dependencies=[Public])

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response
 
-from api import exposition
-from api.access import Scrapes
 from api.dependencies import OurServices
+from api.identity.access import Scrapes
+from api.metrics import exposition
 
 router = APIRouter(dependencies=[Scrapes], include_in_schema=False)
 

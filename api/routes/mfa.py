@@ -6,14 +6,14 @@ What turns it on or off asks for the password once more, so that a stolen access
 from fastapi import APIRouter, Response
 
 from api import reauthentication, second_factor
-from api.access import ManagesMfa
-from api.dependencies import OurServices
+from api.dependencies import By, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import MfaReauthentication, Reauthentication, TotpConfirmation
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.trail import By
-from api.views import MfaView, RecoveryCodesView, TotpView
-from models import errors, mfa
+from api.identity.access import ManagesMfa
+from api.views.accounts import MfaView, RecoveryCodesView, TotpView
+from models import errors
+from models.identity import mfa
 
 router = APIRouter(prefix="/v1/users/me/mfa", tags=["mfa"], route_class=JsonRoute)
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.access import SeesPipeline
 from api.dependencies import OurServices
-from api.json_bodies import JsonRoute
-from api.ops_views import PipelineView
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import SeesPipeline
+from api.views.pipeline import PipelineView
 from models import pipeline
 
 router = APIRouter(prefix="/v1/ops", tags=["ops"], route_class=JsonRoute)

@@ -8,15 +8,17 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
-from api import exports, malformed, paging
-from api.access import Sees
+from api import malformed
+from api.answers import exports, paging
+from api.answers.paging import Cursor, Limit
 from api.dependencies import OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import AS_A_TIME, ClientReference, Sku
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.paging import Cursor, Limit
+from api.identity.access import Sees
 from api.routes.orders import visible_to
-from api.views import OrderView, PageView
+from api.views.base import PageView
+from api.views.orders import OrderView
 from models import errors, order_list
 from models.lifecycle import Status
 from models.order_list import Filter, Position

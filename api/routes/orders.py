@@ -5,14 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from api.access import Caller, Sees
 from api.dependencies import IfNoneMatch, OrderId, OurServices, Wait
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.views import EventView, OrderView, etag, order_body
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import Caller, Sees
+from api.views.orders import EventView, OrderView, etag, order_body
 from models import errors, orders
+from models.identity.permissions import Permission
 from models.lifecycle import FINAL, Actor
-from models.permissions import Permission
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 

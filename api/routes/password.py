@@ -3,14 +3,14 @@
 from fastapi import APIRouter, Response
 
 from api import reauthentication
-from api.access import ChangesPassword
-from api.dependencies import OurServices
+from api.dependencies import By, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import PasswordChange
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.trail import By
-from models import accounts, errors, passwords
-from models.users import User
+from api.identity.access import ChangesPassword
+from models import errors
+from models.identity import accounts, passwords
+from models.identity.users import User
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=JsonRoute)
 

@@ -8,13 +8,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api import access, context, dependencies, forms, json_bodies, problems
-from api.access import Caller, Places
+from api import context, dependencies, forms, problems
 from api.dependencies import IdempotencyKey, OurServices
+from api.description.openapi import operation_id, refusals
+from api.edge import json_bodies
 from api.forms import OrderForm
-from api.openapi import operation_id, refusals
+from api.identity import access
+from api.identity.access import Caller, Places
 from api.routes.orders import acting_as
-from api.views import OrderView, etag, order_path
+from api.views.orders import OrderView, etag, order_path
 from models import acceptance, errors
 from models.acceptance import Answer, Item
 

@@ -4,14 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api import malformed, paging
-from api.access import SeesProducts, WritesProducts
+from api import malformed
+from api.answers import paging
+from api.answers.paging import Cursor, Limit
 from api.dependencies import OurServices, SkuInPath
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import ProductForm, Sku
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.paging import Cursor, Limit
-from api.views import PageView, ProductView
+from api.identity.access import SeesProducts, WritesProducts
+from api.views.base import PageView
+from api.views.products import ProductView
 from models import errors, products
 from models.products import Product
 

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter
 
-from api.access import ChangesUsers
-from api.dependencies import OurServices
+from api.dependencies import By, OurServices
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import ServiceAccountForm
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.trail import By
-from api.views import AccountView
-from models import accounts, errors
+from api.identity.access import ChangesUsers
+from api.views.accounts import AccountView
+from models import errors
+from models.identity import accounts
 
 router = APIRouter(prefix="/v1/service-accounts", tags=["users"], route_class=JsonRoute)
 

@@ -2,19 +2,19 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api import aggregate_answers
-from api.access import SeesOwnSpending
-from api.aggregate_views import FreshView, SpendingView, SpendView
+from api.answers import aggregates
 from api.dependencies import KnownTags, OurServices
-from api.json_bodies import JsonRoute
-from api.periods import GroupBy, grouped_by_currency
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import SeesOwnSpending
+from api.views.aggregates import FreshView, SpendingView, SpendView
 from api.windows import Exact, GroupedBy, OneCurrency, OneWindow
-from models import user_revenue
+from models.analytics import user_revenue
+from models.analytics.periods import GroupBy, grouped_by_currency
 
 router = APIRouter(tags=["users"], route_class=JsonRoute)
 
 
-@router.get("/v1/users/me/spend", responses=dict(aggregate_answers.RESPONSES_WITH_TABLE), response_model=SpendingView)
+@router.get("/v1/users/me/spend", responses=dict(aggregates.RESPONSES_WITH_TABLE), response_model=SpendingView)
 async def get_spending(
     caller: SeesOwnSpending,
     request: Request,
@@ -29,4 +29,4 @@ async def get_spending(
     freshness, spent = await services.reads(exact).run(user_revenue.spending, caller.id, window, currency, exact)
     days = [SpendView.of(*each) for each in grouped_by_currency(window, group_by, spent, currency)]
     view = SpendingView(data=days, **FreshView.fields_of(freshness))
-    return aggregate_answers.answer(request, known, view, list(SpendView.model_fields))
+    return aggregates.answer(request, known, view, list(SpendView.model_fields))

@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 
-from api.access import Caller, Sees
 from api.dependencies import LastEventId, OrderId, OurServices
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import Caller, Sees
 from api.routes.orders import visible_to
 from api.services import Services
-from api.views import EventView
+from api.views.orders import EventView
 from models import errors, orders
 from models.lifecycle import FINAL, Status
 from models.orders import Event

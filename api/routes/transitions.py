@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api import context, waiting
-from api.access import Moves, Sees
-from api.dependencies import IfMatch, OrderId, OurServices, TransitionId, Wait
+from api.dependencies import By, IfMatch, OrderId, OurServices, TransitionId, Wait
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import TransitionForm
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
+from api.identity.access import Moves, Sees
 from api.routes.orders import acting_as, visible_to
-from api.trail import By
-from api.views import OrderView, TransitionView, etag
+from api.views.orders import OrderView, etag
+from api.views.transitions import TransitionView
 from models import errors, orders, transition_requests
 from models.transition_requests import RequestState, TransitionRequest, Wish
 

@@ -6,19 +6,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import malformed, paging
-from api.access import ChangesUsers, SeesUsers
-from api.dependencies import OurServices, UserId
+from api import malformed
+from api.answers import paging
+from api.answers.paging import Cursor, Limit
+from api.dependencies import By, OurServices, UserId
+from api.description.openapi import refusals
+from api.edge.json_bodies import JsonRoute
 from api.forms import Email, UserChange
-from api.json_bodies import JsonRoute
-from api.openapi import refusals
-from api.paging import Cursor, Limit
-from api.trail import By
-from api.views import AccountView, PageView
-from models import accounts, errors, users
-from models.accounts import Change
-from models.permissions import Role
-from models.users import Filter
+from api.identity.access import ChangesUsers, SeesUsers
+from api.views.accounts import AccountView
+from api.views.base import PageView
+from models import errors
+from models.identity import accounts, users
+from models.identity.accounts import Change
+from models.identity.permissions import Role
+from models.identity.users import Filter
 
 router = APIRouter(prefix="/v1/users", tags=["users"], route_class=JsonRoute)
 

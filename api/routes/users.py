@@ -4,11 +4,12 @@ import base64
 
 from fastapi import APIRouter
 
-from api.access import Public, SeesAccount
 from api.dependencies import OurServices
-from api.json_bodies import JsonRoute
-from api.views import UserView
-from models import errors, users
+from api.edge.json_bodies import JsonRoute
+from api.identity.access import Public, SeesAccount
+from api.views.accounts import UserView
+from models import errors
+from models.identity import users
 
 router = APIRouter(tags=["users"], route_class=JsonRoute)
 

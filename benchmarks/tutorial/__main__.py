@@ -4,7 +4,7 @@ import sys
 
 import uvicorn
 
-from ops import ports
+from ops.processes import ports
 
 if __name__ == "__main__":
     uvicorn.Server(uvicorn.Config("benchmarks.tutorial.app:app")).run(sockets=[ports.share(int(sys.argv[1]))])

@@ -1,8 +1,8 @@
 """Invariants of aggregates: they are a recount of the events below their watermark, in the same snapshot (G6)."""
 
-from models.aggregates import AGGREGATES, Aggregate, counted, wrong
+from models.analytics.aggregates import AGGREGATES, Aggregate, counted, wrong
+from models.analytics.rollups import FROM_THE_FUTURE, TRUSTED
 from models.invariants.invariant import Invariant
-from models.rollups import FROM_THE_FUTURE, TRUSTED
 
 WATERMARK = Invariant(
     "watermark",

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 from uuid import UUID
 
-from api.views import AnswerRenderer
+from api.views.orders import AnswerRenderer
 from models import idempotency
 from models.acceptance import ROUTE
 from models.identifiers import order_number

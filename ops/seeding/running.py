@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sqlalchemy import Engine, text
 
-from models import rollups
+from models.analytics import rollups
 from models.lifecycle import Policy
 from ops import seed
 from ops.failures import LocalError

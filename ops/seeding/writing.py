@@ -14,10 +14,10 @@ import psycopg
 from sqlalchemy import Connection, Table, select, text
 
 from models.documents import dumps
+from models.identity.permissions import Role
+from models.identity.users import users
 from models.lifecycle import Policy
 from models.orders import orders
-from models.permissions import Role
-from models.users import users
 from ops.seeding import copying, making, rows
 from ops.seeding.copying import COLUMNS, Slice
 from ops.seeding.history import History

@@ -7,9 +7,9 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from api import access
-from api.access import Public, SeesAccount
 from api.app import ROUTERS, UnguardedRoute, create_app
+from api.identity import access
+from api.identity.access import Public, SeesAccount
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in OPEN])

@@ -33,10 +33,11 @@ from openapi_client import Description, Operation
 from sample_requests import PARAMETERS, SAMPLES, Scene, request_for
 from world import World
 
-from models import signing_keys, tables
+from models import tables
 from models.identifiers import uuid7
-from models.permissions import Role
-from models.users import User
+from models.identity import signing_keys
+from models.identity.permissions import Role
+from models.identity.users import User
 from runtime import database, settings
 
 REVOKED_SECONDS = 5.0

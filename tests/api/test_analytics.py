@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from api_client import Client, Shop, assert_problem, pages
 
+from models.identity.permissions import Role
 from models.lifecycle import Status
-from models.permissions import Role
 
 PER_DAY = "/v1/analytics/orders-per-day"
 BY_USER = "/v1/analytics/revenue-by-user"

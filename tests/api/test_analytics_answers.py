@@ -9,9 +9,9 @@ import pytest
 from api_client import Client, Shop, assert_problem
 from world import Placed
 
+from models.analytics.standard_windows import StandardWindow
+from models.identity.permissions import Role
 from models.lifecycle import Status
-from models.permissions import Role
-from models.standard_windows import StandardWindow
 
 PER_DAY = "/v1/analytics/orders-per-day"
 BY_USER = "/v1/analytics/revenue-by-user"

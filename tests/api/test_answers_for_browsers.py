@@ -12,7 +12,7 @@ from raw_http import ask, request
 from world import World
 
 from api.app import create_app
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import settings
 from runtime.settings import SettingsError
 

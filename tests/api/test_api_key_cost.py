@@ -13,8 +13,9 @@ from key_holders import key_of, person, showing
 from world import World
 
 from api.app import create_app
-from models import api_key_secrets, tables
-from models.permissions import Permission
+from models import tables
+from models.identity import api_key_secrets
+from models.identity.permissions import Permission
 from runtime import settings
 
 PER_CALLER, PER_ADDRESS = 10, 5

@@ -10,12 +10,12 @@ from api_server import Server
 from key_holders import KEYS, key_of, person, rotated_by, service, showing
 from running_system import eventually
 
-from api.lookout import LOOK_SECONDS
-from models import accounts, api_key_desk, api_key_secrets
-from models.api_key_desk import NewKey, Rotation
+from api.identity.lookout import LOOK_SECONDS
 from models.audit_log import NOBODY
-from models.permissions import Role
-from models.users import User
+from models.identity import accounts, api_key_desk, api_key_secrets
+from models.identity.api_key_desk import NewKey, Rotation
+from models.identity.permissions import Role
+from models.identity.users import User
 from runtime import database
 from runtime.database import Role as DatabaseRole
 

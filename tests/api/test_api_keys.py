@@ -12,9 +12,9 @@ from key_holders import KEYS, PASSWORD, key_of, made_by, person, rotated_by, ser
 from logins import login
 from running_system import eventually
 
-from models.api_key_desk import LIVE_MAX, NewKey
-from models.permissions import FOR_KEYS, Permission, Role
-from models.users import User
+from models.identity.api_key_desk import LIVE_MAX, NewKey
+from models.identity.permissions import FOR_KEYS, Permission, Role
+from models.identity.users import User
 
 P = Permission
 NOBODY_ID = "00000000-0000-7000-8000-000000000000"

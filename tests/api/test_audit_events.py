@@ -15,12 +15,12 @@ from second_factors import Enrolled
 from typer.testing import CliRunner
 from world import World, forget_counts
 
-from api import trail
 from api.app import create_app
 from api.database import Database
-from api.trail import Trail
-from models import dead_letters, outbox, totp
+from api.identity.refusals import ROWS_PER_WINDOW, Refusals
+from models import dead_letters, outbox
 from models.audit_log import EventName
+from models.identity import totp
 from ops import cli, operator
 from runtime import database, settings
 
@@ -218,21 +218,21 @@ def test_s39_no_password_token_or_address_of_mail_gets_into_the_audit_log(
 
 
 def test_s25_a_storm_of_refusals_is_counted_and_does_not_fill_the_disk(world: World) -> None:
-    known, times = uuid4(), trail.ROWS_PER_WINDOW + 40
+    known, times = uuid4(), ROWS_PER_WINDOW + 40
 
     async def storm() -> None:
         api_database = Database(database.async_engine(settings.current(), database.Role.API))
-        refusals = Trail(api_database)
+        refusals = Refusals(api_database)
         for _ in range(times):
-            refusals.refused(an_event(EventName.LOGIN_FAILED, user_id=None))
-        refusals.refused(an_event(EventName.LOGIN_FAILED, user_id=known))
-        refusals.refused(an_event(EventName.LOGIN_THROTTLED, user_id=None))
+            refusals.add(an_event(EventName.LOGIN_FAILED, user_id=None))
+        refusals.add(an_event(EventName.LOGIN_FAILED, user_id=known))
+        refusals.add(an_event(EventName.LOGIN_THROTTLED, user_id=None))
         await refusals.close()
         await api_database.engine.dispose()
 
     asyncio.run(storm())
     written = entries()
-    assert len(written) == trail.ROWS_PER_WINDOW + 3
+    assert len(written) == ROWS_PER_WINDOW + 3
     assert [entry.facts for entry in written if "more" in entry.facts] == [{"more": 40, "accounts": "unknown"}]
     assert known in {entry.user_id for entry in written}, "a guess at an account is not lost in the storm"
     assert verify().faults == 0
@@ -241,12 +241,12 @@ def test_s25_a_storm_of_refusals_is_counted_and_does_not_fill_the_disk(world: Wo
 def test_s25_the_count_of_a_storm_is_written_when_its_minute_is_over_and_the_next_begins_anew(world: World) -> None:
     async def storms() -> None:
         api_database = Database(database.async_engine(settings.current(), database.Role.API))
-        refusals = Trail(api_database, window_seconds=3)
+        refusals = Refusals(api_database, window_seconds=3)
         for counted in (1, 2):
-            for _ in range(trail.ROWS_PER_WINDOW + 5):
-                refusals.refused(an_event(EventName.LOGIN_FAILED, user_id=None))
+            for _ in range(ROWS_PER_WINDOW + 5):
+                refusals.add(an_event(EventName.LOGIN_FAILED, user_id=None))
             for _ in range(200):
-                if len(entries()) == counted * (trail.ROWS_PER_WINDOW + 1):
+                if len(entries()) == counted * (ROWS_PER_WINDOW + 1):
                     break
                 await asyncio.sleep(0.05)
         await refusals.close()

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from api_client import ORDERS, PROBLEM_MEMBERS, Client, Shop
 
-from models.permissions import Role
+from models.identity.permissions import Role
 
 SOME_ID = "0193e5a0-7c1e-7000-8000-000000000000"
 ENDPOINTS = [

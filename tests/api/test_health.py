@@ -10,7 +10,7 @@ from api_server import serving
 
 from api.app import create_app
 from models.identifiers import uuid7
-from ops import ports
+from ops.processes import ports
 from runtime import settings
 
 

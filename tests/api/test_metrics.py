@@ -14,10 +14,10 @@ from promql import Vector, scrape
 from running_system import eventually
 from world import World
 
-from api import exposition
 from api.app import create_app
-from api.measures import Measures
-from api.tallies import Tallies
+from api.metrics import exposition
+from api.metrics.measures import Measures
+from api.metrics.tallies import Tallies
 from models import vitals
 from runtime import settings
 from runtime.settings import Environment

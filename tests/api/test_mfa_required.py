@@ -11,7 +11,7 @@ from second_factors import Enrolled
 from world import World
 
 from api.app import create_app
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import settings
 
 MFA = "/v1/users/me/mfa"

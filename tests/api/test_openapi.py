@@ -15,8 +15,8 @@ from api_routes import OPEN, ROUTES
 
 from api import malformed
 from models import errors
+from models.identity.permissions import Role
 from models.lifecycle import Actor, Status
-from models.permissions import Role
 from ops import openapi
 from ops.failures import LocalError
 

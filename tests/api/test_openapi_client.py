@@ -10,8 +10,8 @@ from world import World
 
 from models import dead_letters
 from models.identifiers import uuid7
-from models.permissions import Role
-from models.totp import WRONG_CODES_FREE
+from models.identity.permissions import Role
+from models.identity.totp import WRONG_CODES_FREE
 from runtime import database
 
 DESCRIPTION = Description.committed()

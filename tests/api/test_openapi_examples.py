@@ -48,7 +48,7 @@ def test_every_answer_has_an_example_of_its_schema(name: str) -> None:
         else:
             found = [content["example"]]
         for each in found:
-            assert each, f"{name} {status} {media_type} has no example: write one in api/examples.py"
+            assert each, f"{name} {status} {media_type} has no example: write one in api/description/examples.py"
             assert media_type not in (JSON, PROBLEM) or SCHEMAS.flaws(content["schema"], each) == []
 
 

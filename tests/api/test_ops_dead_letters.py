@@ -7,7 +7,7 @@ import pytest
 from api_client import Client, Shop, assert_problem, pages
 
 from models import dead_letters, outbox
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import database
 
 LETTERS = "/v1/ops/dead-letters"

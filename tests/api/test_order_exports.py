@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from api_client import ORDERS, Client, Shop, assert_problem, pages
 
-from api import exports
-from models.users import User
+from api.answers import exports
+from models.identity.users import User
 from runtime import settings, shutdown
 
 NDJSON, CSV = {"Accept": "application/x-ndjson"}, {"Accept": "text/csv"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from api_client import Client, Shop
 
 from models import acceptance
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import database
 from runtime.database import Role as DatabaseRole
 

@@ -12,8 +12,8 @@ from api_server import Server, serving
 from world import World, forget_counts
 
 from api.app import create_app
-from models.permissions import Role
-from ops import ports
+from models.identity.permissions import Role
+from ops.processes import ports
 from runtime import settings
 
 PER_CALLER, PER_ADDRESS = 12, 8

@@ -8,8 +8,8 @@ import pytest
 from api_client import ORDERS, Client, Shop
 from raw_http import Answer, ask, chunk, connected, request
 
-from api import request_limits
-from api.http_protocol import HEAD_BYTES_MAX, LINGER_BYTES_MAX
+from api.edge import request_limits
+from api.edge.http_protocol import HEAD_BYTES_MAX, LINGER_BYTES_MAX
 
 JSON = "Content-Type: application/json"
 CHUNKED = "Transfer-Encoding: chunked"

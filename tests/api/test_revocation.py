@@ -13,10 +13,10 @@ from logins import ADA, Tokens, change_password, login, logout, me, refresh, reg
 from second_factors import Enrolled
 
 from api.app import create_app
-from api.lookout import LOOK_SECONDS, TRUST_SECONDS
-from models import mfa
+from api.identity.lookout import LOOK_SECONDS, TRUST_SECONDS
 from models.audit_log import NOBODY
-from models.permissions import Role
+from models.identity import mfa
+from models.identity.permissions import Role
 from runtime import database, settings
 
 REVOKED_SECONDS = 5.0

@@ -8,7 +8,7 @@ from api_client import Client, Shop, assert_problem
 from at_once import at_once
 from logins import ADA, Tokens, login, logout, me, refresh, register
 
-from models.refresh_tokens import GRACE
+from models.identity.refresh_tokens import GRACE
 
 REFUSED = (401, "invalid_refresh_token")
 

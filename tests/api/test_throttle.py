@@ -20,7 +20,7 @@ from second_factors import Enrolled
 from world import World, forget_counts
 
 from api.app import create_app
-from ops import ports
+from ops.processes import ports
 from runtime import settings
 
 PASSWORD = "correct horse battery"

@@ -16,7 +16,7 @@ from raw_http import connected, request
 from world import World
 
 from api.app import create_app
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import settings
 
 ANSWER_SECONDS = 0.6

@@ -15,7 +15,7 @@ from api_client import Client, Shop, assert_problem, repeated
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from models import signing_keys
+from models.identity import signing_keys
 from runtime import database, settings
 
 Change = dict[str, Any]

@@ -10,8 +10,8 @@ from api_client import ORDERS, Client, Shop, assert_problem
 from models import dead_letters
 from models.advance import Step
 from models.identifiers import uuid7
+from models.identity.permissions import Role
 from models.lifecycle import BY_ENDS, MOVES, Actor, Status, allowed_from
-from models.permissions import Role
 from runtime import database
 
 WISH_MEMBERS = {

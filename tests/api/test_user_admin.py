@@ -6,8 +6,8 @@ import httpx2
 import pytest
 from api_client import Client, Shop, assert_problem, pages
 
-from models.permissions import Role
-from models.users import User
+from models.identity.permissions import Role
+from models.identity.users import User
 
 USERS = "/v1/users"
 

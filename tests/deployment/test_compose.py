@@ -15,8 +15,9 @@ from celery.bin.celery import celery
 from tornado.options import options as tornado_options
 from typer.testing import CliRunner
 
-from ops import cli, local
-from ops.local import Numbers
+from ops import cli
+from ops.local import profile
+from ops.local.profile import Numbers
 from runtime import settings
 from runtime.settings import Environment, Settings
 from workers.app import app
@@ -232,11 +233,11 @@ def test_every_queue_that_work_goes_to_is_consumed() -> None:
 
 
 def test_the_commands_are_those_of_the_local_system(tmp_path: Path) -> None:
-    profile = local.profile(
+    local = profile.profile(
         tmp_path, 8000, Numbers(), {"DATABASE_URL": "postgresql://db", "BROKER_URL": "redis://broker"}
     )
     for name in ("relay", "beat"):
-        [process] = local.processes(profile)[name]
+        [process] = profile.processes(local)[name]
         assert list(process.argv)[3:] == OURS[name]["command"][1:]
 
 

@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
-from ops import engines, migrate
-from ops.engines import Postgres
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
 from runtime import database, settings
 from runtime.database import Role
 from runtime.settings import Settings

@@ -11,8 +11,8 @@ from second_factors import Enrolled
 from typer.testing import CliRunner
 from world import World
 
-from api.lookout import LOOK_SECONDS
-from models import signing_keys
+from api.identity.lookout import LOOK_SECONDS
+from models.identity import signing_keys
 from ops import cli, keys
 from runtime import database, settings
 from runtime.database import Role

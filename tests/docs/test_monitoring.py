@@ -12,8 +12,8 @@ import yaml
 from alerts import RULES
 from promql import names, scrape
 
-from api import exposition
-from api.measures import Measures
+from api.metrics import exposition
+from api.metrics.measures import Measures
 from runtime.metrics import Form
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,12 +11,14 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine
 from world import World
 
-from models import analytics, errors, rebuild, rollups, user_revenue
-from models.rollups import UntrustedWatermark
-from models.windows import Window
-from ops import engines, migrate
-from ops.engines import Postgres
-from ops.postgres_directory import binaries
+from models import errors
+from models.analytics import daily_figures, rebuild, rollups, user_revenue
+from models.analytics.rollups import UntrustedWatermark
+from models.analytics.windows import Window
+from ops import migrate
+from ops.local import engines
+from ops.local.engines import Postgres
+from ops.local.postgres_directory import binaries
 from ops.rollups import each_in_a_transaction
 from runtime import settings
 
@@ -47,8 +49,8 @@ def restore(cluster: Postgres) -> Engine:
 
 
 def counted(connection: Connection, exact: bool) -> tuple[dict[str, int], int, int, int]:
-    _, counts = analytics.status_counts(connection, EVER, exact)
-    _, taken = analytics.fulfilment(connection, EVER, exact)
+    _, counts = daily_figures.status_counts(connection, EVER, exact)
+    _, taken = daily_figures.fulfilment(connection, EVER, exact)
     users = user_revenue.ranking(connection, EVER, None, None, 100).users
     there = {str(status): count for status, count in counts.items() if count}
     delivered = sum(sum(day.histogram.values()) for day in taken)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running_system import RunningSystem, running
 
-from ops import ports
+from ops.processes import ports
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 import redis
 from running_system import RunningSystem, eventually
 
-from ops import secrets_file
-from ops.broker_users import SUPERVISES, WORKS
+from ops.local import secrets_file
+from ops.local.broker_users import SUPERVISES, WORKS
 
 pytestmark = pytest.mark.timeout(300)
 

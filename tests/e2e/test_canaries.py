@@ -25,11 +25,11 @@ from running_system import eventually
 from sample_requests import SampleRequest, Scene, request_for
 from world import World
 
-from api.tokens import Tokens
-from models import signing_keys
+from api.identity.tokens import Tokens
 from models.identifiers import uuid7
-from models.permissions import Role
-from models.users import User
+from models.identity import signing_keys
+from models.identity.permissions import Role
+from models.identity.users import User
 from runtime import database, settings
 
 pytestmark = pytest.mark.timeout(180)

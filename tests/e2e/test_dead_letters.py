@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from running_system import RunningSystem, bare_environment, eventually, running
 
-from ops import ports
+from ops.processes import ports
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,7 +10,7 @@ from pipeline_nodes import CELERY, Pipeline, ready
 from running_system import eventually
 from world import World
 
-from ops import ports
+from ops.processes import ports
 
 pytestmark = pytest.mark.timeout(120)
 

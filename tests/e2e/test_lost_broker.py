@@ -15,8 +15,8 @@ from pipeline_nodes import Pipeline, all_delivered, assert_every_order_went_the_
 from running_system import eventually
 from world import World
 
+from models.identity.users import User
 from models.products import Product
-from models.users import User
 from runtime import database
 
 pytestmark = pytest.mark.timeout(400)

@@ -14,8 +14,9 @@ from httpx2 import Client, TransportError
 from raw_http import ask, request
 from running_system import eventually
 
-from ops import engines, ports
-from ops.children import Child, Process
+from ops.local import engines
+from ops.processes import ports
+from ops.processes.children import Child, Process
 from runtime import settings
 
 ROOT = Path(__file__).resolve().parents[2]

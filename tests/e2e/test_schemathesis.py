@@ -14,10 +14,10 @@ import pytest
 from api_process import running
 from world import World
 
-from api.tokens import Tokens
-from models import signing_keys
+from api.identity.tokens import Tokens
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.identity import signing_keys
+from models.identity.permissions import Role
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 

@@ -17,7 +17,7 @@ import pytest
 from running_system import RunningSystem, bare_environment, eventually, running
 
 from models.lifecycle import HOLDING
-from ops import ports
+from ops.processes import ports
 
 pytestmark = pytest.mark.timeout(300)
 

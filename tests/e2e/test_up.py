@@ -16,8 +16,8 @@ import psutil
 import pytest
 from running_system import RunningSystem, bare_environment, eventually, running
 
-from ops import ports
-from ops.client import Client
+from ops.local.client import Client
+from ops.processes import ports
 
 # They start the whole system: one after the other, in one process of the test run.
 pytestmark = pytest.mark.timeout(300)

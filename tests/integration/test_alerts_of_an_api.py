@@ -26,13 +26,14 @@ from running_system import eventually
 
 from api.acceptor import Acceptor
 from api.app import create_app
-from api.scrape import GOOD_FOR_SECONDS
-from api.views import AnswerRenderer
+from api.metrics.scrape import GOOD_FOR_SECONDS
+from api.views.orders import AnswerRenderer
 from models.acceptance import Terms
-from models.permissions import Role
-from ops import engines, migrate, seed
-from ops.children import Child
-from ops.engines import Postgres
+from models.identity.permissions import Role
+from ops import migrate, seed
+from ops.local import engines
+from ops.local.engines import Postgres
+from ops.processes.children import Child
 from ops.seed import DemoUser
 from runtime import settings
 

@@ -10,7 +10,7 @@ from key_holders import key_of, person
 from typer.testing import CliRunner, Result
 from world import World
 
-from models import api_key_secrets
+from models.identity import api_key_secrets
 from ops import cli, operator
 
 MAKE = ("api-keys", "create", "shop-sync", "--name", "nightly")

@@ -12,17 +12,18 @@ from key_holders import key_of, service
 from sqlalchemy import event
 from world import World
 
-from api import lookout
-from api.api_keys import REMEMBERED_SECONDS, ApiKeys
 from api.app import create_app
 from api.database import Database
-from api.key_use import KeyUse
-from api.lookout import LOOK_SECONDS, Lookout
-from api.measures import Measures
-from api.tokens import Identity
-from models import api_keys, errors, revocations
-from models.api_key_desk import NewKey
-from models.permissions import Permission
+from api.identity import lookout
+from api.identity.api_keys import REMEMBERED_SECONDS, ApiKeys
+from api.identity.key_use import KeyUse
+from api.identity.lookout import LOOK_SECONDS, Lookout
+from api.identity.tokens import Identity
+from api.metrics.measures import Measures
+from models import errors
+from models.identity import api_keys, revocations
+from models.identity.api_key_desk import NewKey
+from models.identity.permissions import Permission
 from runtime import database, settings
 from runtime.database import Role
 

@@ -8,11 +8,12 @@ from at_once import at_once
 from key_holders import key_of, service
 from world import World
 
-from models import api_key_desk, errors
-from models.api_key_desk import LIVE_MAX, NewKey, Rotation, Wanted
+from models import errors
 from models.audit_log import NOBODY
-from models.permissions import Permission
-from models.users import User
+from models.identity import api_key_desk
+from models.identity.api_key_desk import LIVE_MAX, NewKey, Rotation, Wanted
+from models.identity.permissions import Permission
+from models.identity.users import User
 from runtime import database
 from runtime.database import Role
 

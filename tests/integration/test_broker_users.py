@@ -13,10 +13,11 @@ import pytest
 import redis
 import yaml
 
-from ops import broker_users, engines, ports, secrets_file
-from ops.children import Child, Process
-from ops.engines import Valkey
 from ops.failures import LocalError
+from ops.local import broker_users, engines, secrets_file
+from ops.local.engines import Valkey
+from ops.processes import ports
+from ops.processes.children import Child, Process
 
 ROOT = Path(__file__).resolve().parents[2]
 

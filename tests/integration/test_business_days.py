@@ -13,10 +13,10 @@ from beat_processes import faketime
 from recounts import drifted
 from world import World
 
-from models import analytics, user_revenue
 from models.advance import Step
+from models.analytics import daily_figures, user_revenue
+from models.analytics.windows import Window
 from models.lifecycle import Actor, Status
-from models.windows import Window
 from runtime import clock, database
 from runtime.database import Role
 
@@ -92,7 +92,7 @@ def test_orders_around_the_midnights_of_such_days_are_counted_on_their_day(world
     for day in HOURS:
         window = Window(day - DAY, day + DAY)
         with database.transaction(Role.API) as connection:
-            _, days = analytics.orders_per_day(connection, window, None, exact=False)
+            _, days = daily_figures.orders_per_day(connection, window, None, exact=False)
             _, spent = user_revenue.spending(connection, user.id, window, None, exact=False)
         expected = [(day - DAY, 1), (day, 2), (day + DAY, 1)]
         assert [(each.day, each.orders) for each in days] == [(each.day, each.orders) for each in spent] == expected
@@ -113,7 +113,7 @@ def test_a_year_old_order_that_is_cancelled_late_leaves_its_own_day_month_and_sp
         if not exact:
             world.fold()
         with database.transaction(Role.API) as connection:
-            _, [day] = analytics.orders_per_day(connection, before, None, exact)
+            _, [day] = daily_figures.orders_per_day(connection, before, None, exact)
             _, [spent] = user_revenue.spending(connection, user.id, before, None, exact)
         assert (day.day, day.orders, day.revenue_minor) == (long_ago, 2, 500)
         assert (spent.day, spent.orders, spent.revenue_minor) == (long_ago, 1, 500)

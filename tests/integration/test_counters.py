@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from api.counters import AWAY_SECONDS, Counters, LocalCounters
-from ops import engines, ports
-from ops.children import Child
+from api.identity.counters import AWAY_SECONDS, Counters, LocalCounters
+from ops.local import engines
+from ops.processes import ports
+from ops.processes.children import Child
 from runtime import settings
 
 # What a request may have waited for a broker that does not answer, on a machine that has other things to do.

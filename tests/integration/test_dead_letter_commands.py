@@ -18,8 +18,9 @@ from world import World
 
 from models import dead_letters, outbox
 from models.lifecycle import Status
-from ops import cli, data_directory, secrets_file
+from ops import cli
 from ops import dead_letters as ops_dead_letters
+from ops.local import data_directory, secrets_file
 from runtime import database
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from recounts import RECOUNTS, drifted
 from typer.testing import CliRunner
 from world import World
 
-from models import drift
+from models.analytics import drift
 from ops import cli
 from runtime import database
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops import engines, ports
-from ops.engines import EngineError, Postgres, Valkey
+from ops.local import engines
+from ops.local.engines import EngineError, Postgres, Valkey
+from ops.processes import ports
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
 

@@ -4,7 +4,7 @@ from explained import plans_of
 from running_system import eventually
 from world import World
 
-from models import rollups
+from models.analytics import rollups
 from runtime import database
 
 NEW_ORDERS = 120

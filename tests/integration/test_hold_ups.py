@@ -13,8 +13,9 @@ from log_lines import log_of_task
 from sqlalchemy import text
 from world import World
 
-from models import hold_ups, pipeline
-from models.hold_ups import HoldUp
+from models import pipeline
+from models.analytics import hold_ups
+from models.analytics.hold_ups import HoldUp
 from runtime import database, settings
 from runtime.database import Role
 

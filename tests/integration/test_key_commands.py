@@ -21,8 +21,8 @@ from logins import Tokens, login, logout, me, refresh, register
 from running_system import eventually
 from typer.testing import CliRunner, Result
 
-from api.lookout import LOOK_SECONDS
-from models import signing_keys
+from api.identity.lookout import LOOK_SECONDS
+from models.identity import signing_keys
 from ops import cli, keys, operator
 from runtime import database, settings
 from runtime.database import Role

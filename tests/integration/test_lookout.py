@@ -8,12 +8,13 @@ import pytest
 from clocks import Clock
 from world import World
 
-from api import lookout
-from api.lookout import TRUST_SECONDS, Lookout
-from api.tokens import Identity, Tokens
-from models import errors, revocations, signing_keys
+from api.identity import lookout
+from api.identity.lookout import TRUST_SECONDS, Lookout
+from api.identity.tokens import Identity, Tokens
+from models import errors
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.identity import revocations, signing_keys
+from models.identity.permissions import Role
 from runtime import database, settings
 
 REVOKED_SECONDS = 5.0

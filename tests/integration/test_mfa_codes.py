@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from second_factors import Enrolled, begin
 from world import World
 
-from models import errors, mfa, totp
+from models import errors
 from models.audit_log import NOBODY
-from models.totp import Outcome
+from models.identity import mfa, totp
+from models.identity.totp import Outcome
 from runtime import database, secret, settings
 from runtime.database import Role as DatabaseRole
 

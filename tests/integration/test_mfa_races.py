@@ -9,13 +9,14 @@ from phone import Phone
 from second_factors import Enrolled, begin
 from world import World
 
-from models import errors, mfa, refresh_tokens, totp
+from models import errors
 from models.audit_log import NOBODY
-from models.mfa import Change
-from models.refresh_tokens import Grant
-from models.sessions import Rules
-from models.totp import Outcome
-from models.users import User
+from models.identity import mfa, refresh_tokens, totp
+from models.identity.mfa import Change
+from models.identity.refresh_tokens import Grant
+from models.identity.sessions import Rules
+from models.identity.totp import Outcome
+from models.identity.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 

@@ -29,12 +29,13 @@ from hypothesis.stateful import (
 from order_model import ATTEMPTS_MAX, Model, ModelOrder, ModelWish, Work
 from world import World, empty_database
 
-from models import acceptance, analytics, errors, outbox, transition_requests
+from models import acceptance, errors, outbox, transition_requests
 from models.acceptance import Item, Request
+from models.analytics import daily_figures
+from models.analytics.windows import Window
+from models.identity.users import User
 from models.lifecycle import Actor, Status
 from models.transition_requests import Wish
-from models.users import User
-from models.windows import Window
 from runtime import database
 from runtime import settings as configuration
 from runtime.database import Role
@@ -233,7 +234,7 @@ class Orders(RuleBasedStateMachine):
     def what_is_folded_so_far_and_the_rest_make_the_whole(self) -> None:
         self.world.fold_once()
         with database.transaction(Role.API) as connection:
-            _, counts = analytics.status_counts(connection, Window(None, None), exact=True)
+            _, counts = daily_figures.status_counts(connection, Window(None, None), exact=True)
         expected = Counter(order.status for order in self.model.orders.values())
         assert {str(status): count for status, count in counts.items() if count} == expected
 

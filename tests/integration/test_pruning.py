@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from world import World
 
-from models import refresh_tokens, retention, transition_requests
+from models import retention, transition_requests
 from models.audit_log import NOBODY
+from models.identity import refresh_tokens
+from models.identity.sessions import Rules
 from models.lifecycle import Actor, Status
 from models.retention import RULES
-from models.sessions import Rules
 from models.transition_requests import Wish
 from runtime import database, settings
 from runtime.database import Role

@@ -12,9 +12,9 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 from world import World
 
-from models import analytics, rebuild
+from models.analytics import daily_figures, rebuild
+from models.analytics.windows import Window
 from models.invariants import in_one_snapshot
-from models.windows import Window
 from ops import cli
 from ops.rollups import each_in_a_transaction
 from runtime import database
@@ -115,7 +115,7 @@ def test_readers_never_see_half_of_a_rebuild_and_orders_come_in_meanwhile(world:
         """An exact answer, and a recount in its snapshot."""
         while not over.is_set():
             with in_one_snapshot(database.connect(Role.API)) as connection, connection.begin():
-                _, counted = analytics.status_counts(connection, Window(None, None), exact=True)
+                _, counted = daily_figures.status_counts(connection, Window(None, None), exact=True)
                 placed = connection.execute(text("SELECT status, count(*) FROM orders GROUP BY status"))
                 recounted = {row[0]: row[1] for row in placed}
             seen.add({status: orders for status, orders in counted.items() if orders} == recounted)

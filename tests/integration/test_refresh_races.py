@@ -8,13 +8,14 @@ import pytest
 from at_once import at_once
 from world import NO_PASSWORD, World
 
-from models import accounts, errors, refresh_tokens
-from models.accounts import Change
+from models import errors
 from models.audit_log import NOBODY
-from models.permissions import Role as UserRole
-from models.refresh_tokens import Grant
-from models.sessions import Rules
-from models.users import User
+from models.identity import accounts, refresh_tokens
+from models.identity.accounts import Change
+from models.identity.permissions import Role as UserRole
+from models.identity.refresh_tokens import Grant
+from models.identity.sessions import Rules
+from models.identity.users import User
 from runtime import database, settings
 from runtime.database import Role
 

@@ -17,9 +17,10 @@ from running_system import eventually
 from sqlalchemy import event
 
 from api.app import create_app
-from models import products, users
+from models import products
 from models.identifiers import uuid7
-from models.permissions import Role
+from models.identity import users
+from models.identity.permissions import Role
 from models.products import Product
 from runtime import database
 from runtime.database import Role as DatabaseRole

@@ -13,11 +13,12 @@ from running_system import eventually
 from sqlalchemy import Connection, text
 from world import World
 
-from models import acceptance, analytics, rollups, user_revenue
+from models import acceptance
 from models.advance import Step, advance
+from models.analytics import daily_figures, rollups, user_revenue
+from models.analytics.windows import Window
+from models.identity.users import User
 from models.lifecycle import Actor, Status
-from models.users import User
-from models.windows import Window
 from runtime import database
 from runtime.database import Role
 
@@ -119,8 +120,8 @@ def test_an_exact_answer_holds_what_is_not_folded_yet(world: World) -> None:
     bowl, user = world.product(), world.user()
     world.place(user, {bowl.sku: 1})
     with database.transaction(Role.API) as connection:
-        _, stale = analytics.status_counts(connection, ALWAYS, exact=False)
-        fresh, exact = analytics.status_counts(connection, ALWAYS, exact=True)
+        _, stale = daily_figures.status_counts(connection, ALWAYS, exact=False)
+        fresh, exact = daily_figures.status_counts(connection, ALWAYS, exact=True)
     assert (stale[Status.PENDING], exact[Status.PENDING], fresh.lag_seconds) == (0, 1, 0)
 
 
@@ -135,7 +136,7 @@ def test_sums_beyond_a_bigint_are_exact_and_hold_nothing_up(world: World) -> Non
     assert_exact(world)
     day = world.sql("SELECT max(placed_on) FROM orders")[0][0]
     with database.transaction(Role.API) as connection:
-        _, [counted] = analytics.orders_per_day(connection, Window(day, day), "EUR", exact=True)
+        _, [counted] = daily_figures.orders_per_day(connection, Window(day, day), "EUR", exact=True)
         [spender] = user_revenue.ranking(connection, Window(day, day), None, None, 10).users
     assert counted.revenue_minor == spender.revenue_minor == 27_000_000_000_000_000_000
 
@@ -167,7 +168,7 @@ def place_and_cancel(world: World, user: User, sku: str, seed: int, stop: Event)
 def compare_exact_reads(connection: Connection) -> None:
     """An exact answer and a recount, in one snapshot."""
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-    _, exact = analytics.status_counts(connection, ALWAYS, exact=True)
+    _, exact = daily_figures.status_counts(connection, ALWAYS, exact=True)
     counted = connection.execute(text("SELECT status, count(*) FROM orders GROUP BY status"))
     assert {status: orders for status, orders in exact.items() if orders} == {row[0]: row[1] for row in counted}
 

@@ -9,7 +9,8 @@ import sqlalchemy
 from alembic import command
 from sqlalchemy import Connection, Engine, text
 
-from models import grants, migrations, passwords, tables
+from models import grants, migrations, tables
+from models.identity import passwords
 from models.lifecycle import MOVES
 from ops import migrate
 from runtime import database, settings

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 from world import World, empty_database
 
-from api import views
+from api.views.orders import order_body
 from models import identifiers
 from models.lifecycle import BY_ENDS, FINAL, HOLDING, Actor, Policy, Status
 from ops import check, cli
@@ -189,7 +189,7 @@ def test_an_answer_that_is_kept_is_spelled_as_the_api_spells_it(seeded: World) -
     assert kept
     for order_id, body in kept:
         order = seeded.order(order_id)
-        now, then = json.loads(views.order_body(order)), json.loads(body)
+        now, then = json.loads(order_body(order)), json.loads(body)
         moved = {"status", "version", "updated_at", "tracking_number"}
         assert {**then, **dict.fromkeys(moved)} == {**now, **dict.fromkeys(moved)}
         assert (then["status"], then["version"]) == ("pending", 1)

@@ -9,9 +9,10 @@ import sqlalchemy
 from alembic import command
 from sqlalchemy import Connection, Engine
 
-from models import migrations, refresh_tokens, signing_keys
+from models import migrations
 from models.audit_log import NOBODY
-from models.sessions import Rules
+from models.identity import refresh_tokens, signing_keys
+from models.identity.sessions import Rules
 from runtime import settings
 
 BEFORE = "0009"

@@ -6,9 +6,9 @@ import pytest
 from world import World
 
 from models import errors, transition_requests
+from models.identity.users import User
 from models.lifecycle import Actor, Status
 from models.transition_requests import RequestState, TransitionRequest, Wish
-from models.users import User
 from runtime import database
 from runtime.database import Role
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 from world import World
 
-from models import passwords
-from models.permissions import Role
+from models.identity import passwords
+from models.identity.permissions import Role
 from ops import cli
 from runtime import settings
 

@@ -8,10 +8,10 @@ import pytest
 from explained import plans_of
 from world import World
 
-from models import standard_windows, user_revenue
-from models.standard_windows import RANKS, StandardWindow, window_of
-from models.user_revenue import Computed, Ranking, UserRevenue
-from models.windows import Window
+from models.analytics import standard_windows, user_revenue
+from models.analytics.standard_windows import RANKS, StandardWindow, window_of
+from models.analytics.user_revenue import Computed, Ranking, UserRevenue
+from models.analytics.windows import Window
 from runtime import database
 from runtime.database import Role
 

@@ -14,8 +14,9 @@ from typing import Any
 import kombu
 import pytest
 
-from ops import engines, ports
-from ops.children import Child
+from ops.local import engines
+from ops.processes import ports
+from ops.processes.children import Child
 from workers import redis_transport
 from workers.app import app
 

@@ -8,7 +8,7 @@ import csv
 
 import pytest
 
-from api import sheets
+from api.answers import sheets
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n"])

@@ -16,7 +16,7 @@ from world import World
 
 from api.acceptor import WAITING_MAX, Acceptor, hurried_engine
 from api.database import Database
-from api.measures import WAITING, Measures
+from api.metrics.measures import WAITING, Measures
 from models import errors
 from models.acceptance import Request
 from runtime import settings

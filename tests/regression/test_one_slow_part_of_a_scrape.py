@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, text
 from world import World
 
-from api.scrape import BUDGET_SECONDS, Scrape
+from api.metrics.scrape import BUDGET_SECONDS, Scrape
 from models import vitals
 from runtime import settings
 from runtime.metrics import Sample

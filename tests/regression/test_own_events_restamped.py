@@ -10,7 +10,8 @@ from recounts import drifted
 from sqlalchemy import Connection, text
 from world import World
 
-from models import acceptance, rollups
+from models import acceptance
+from models.analytics import rollups
 from runtime import database
 from runtime.database import Role
 

@@ -12,8 +12,8 @@ import psycopg
 import yaml
 from running_system import eventually
 
-from ops.children import Child
-from ops.engines import Postgres
+from ops.local.engines import Postgres
+from ops.processes.children import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-4711"

@@ -26,14 +26,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from api.app import create_app
-from api.lookout import TRUST_SECONDS
-from models import accounts, api_key_desk, mfa
-from models.accounts import Change
-from models.api_key_desk import LIVE_MAX, Rotation
+from api.identity.lookout import TRUST_SECONDS
 from models.audit_log import NOBODY
-from models.mfa import SecondFactor
-from models.permissions import Permission, Role
-from models.users import User
+from models.identity import accounts, api_key_desk, mfa
+from models.identity.accounts import Change
+from models.identity.api_key_desk import LIVE_MAX, Rotation
+from models.identity.mfa import SecondFactor
+from models.identity.permissions import Permission, Role
+from models.identity.users import User
 from runtime import database, settings
 from runtime.database import Role as DatabaseRole
 

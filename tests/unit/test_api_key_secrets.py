@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from models import api_key_secrets
-from models.api_key_secrets import ALPHABET, SECRET_CHARACTERS
+from models.identity import api_key_secrets
+from models.identity.api_key_secrets import ALPHABET, SECRET_CHARACTERS
 
 SECRET = "op_0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ0Q1k7z"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.client_address import came_by_tls, client_address
+from api.edge.client_address import came_by_tls, client_address
 from runtime import settings
 from runtime.settings import SettingsError
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import malformed
-from api.cursors import Cursors
+from api.answers.cursors import Cursors
 
 OURS = Cursors(b"k" * 32, "caller", "/v1/orders", [("status", "pending")])
 

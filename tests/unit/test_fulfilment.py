@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import fulfilment
-from models.fulfilment import ERROR, GAMMA
+from models.analytics import fulfilment
+from models.analytics.fulfilment import ERROR, GAMMA
 
 times = st.lists(st.floats(0.001, 3e8), min_size=1, max_size=60)
 # A value has four digits: that is as much as half a unit of the last one more.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from api.hashing import WAIT_SECONDS_MAX, WAITING_MAX, HashingGate
+from api.identity.hashing import WAIT_SECONDS_MAX, WAITING_MAX, HashingGate
 from models import errors
 
 AT_ONCE = os.cpu_count() or 1

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models import errors, passwords
+from models import errors
+from models.identity import passwords
 from runtime import settings
 
 

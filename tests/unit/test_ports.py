@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops import ports
+from ops.processes import ports
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.rate_limits import LEFT, Buckets
+from api.edge.rate_limits import LEFT, Buckets
 
 SECONDS = 60.0
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from models.permissions import Role
+from models.identity.permissions import Role
 from runtime import settings
 from runtime.settings import Environment, SettingsError
 

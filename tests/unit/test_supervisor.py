@@ -11,10 +11,10 @@ import psutil
 import pytest
 from running_system import eventually
 
-from ops.children import Process
 from ops.failures import StartError
-from ops.log_stream import LogStream
-from ops.supervisor import Supervisor
+from ops.processes.children import Process
+from ops.processes.log_stream import LogStream
+from ops.processes.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -157,9 +157,9 @@ def test_several_processes_may_run_the_same_program(supervisor: Supervisor) -> N
 ORPHANS = """
 import sys, time
 from pathlib import Path
-from ops.children import Process
-from ops.log_stream import LogStream
-from ops.supervisor import Supervisor
+from ops.processes.children import Process
+from ops.processes.log_stream import LogStream
+from ops.processes.supervisor import Supervisor
 supervisor = Supervisor(LogStream(Path(sys.argv[1])))
 supervisor.start(Process("sleeper", [sys.executable, "-I", "-c", "import time; time.sleep(600)"]))
 print(supervisor.pid("sleeper"), flush=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api import demo_order
-from api.views import OrderView, order_body
+from api.description import demo_order
+from api.views.orders import OrderView, order_body
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.periods import GroupBy, periods
-from models.windows import Window, calendar_month, month_after, parts
+from models.analytics.periods import GroupBy, periods
+from models.analytics.windows import Window, calendar_month, month_after, parts
 
 DAY = timedelta(days=1)
 days = st.dates(date(1970, 1, 1), date(2200, 1, 1))

@@ -1,0 +1,1 @@
+"""How answers of more than one object are given: pages and their cursors, exports, tables."""

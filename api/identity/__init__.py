@@ -1,0 +1,1 @@
+"""Who asks, and what they may: tokens and API keys, guards of routes, logins and what holds guesses up."""

@@ -1,0 +1,1 @@
+"""What the API processes count, and what they show to Prometheus."""

@@ -1,0 +1,1 @@
+"""What can be typed below `orders`. What a command does is the module of the same name in `ops/`."""
