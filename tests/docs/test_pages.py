@@ -270,11 +270,12 @@ def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
     assert {table: timedelta(days=int(days)) for table, days in told.items()} == kept
 
 
-def test_the_map_has_each_module_of_the_large_packages_once() -> None:
+def test_the_map_has_each_module_and_each_room_of_the_large_packages_once() -> None:
     section = (ROOT / "docs/architecture.md").read_text().partition("### Where to look first")[2].partition("\n## ")[0]
-    modules = [path for package in ("api", "models", "workers") for path in (ROOT / package).glob("[!_]*.py")]
-    named = [code for code in CODE.findall(section) if code.endswith(".py")]
-    assert sorted(named) == sorted(path.relative_to(ROOT).as_posix() for path in modules)
+    packages = [ROOT / name for name in ("api", "models", "workers")]
+    modules = [path.relative_to(ROOT).as_posix() for package in packages for path in package.glob("[!_]*.py")]
+    rooms = [path.parent.relative_to(ROOT).as_posix() + "/" for each in packages for path in each.glob("*/__init__.py")]
+    assert sorted(code for code in CODE.findall(section) if "/" in code) == sorted(modules + rooms)
 
 
 def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
