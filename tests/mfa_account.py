@@ -38,7 +38,7 @@ class Account:
         return tokens
 
     def begin(self, password: str = PASSWORD) -> httpx2.Response:
-        return patiently(lambda: self.client.post(TOTP, json={"password": password}))
+        return self.client.post(TOTP, json={"password": password})
 
     def confirm(self, code: str) -> httpx2.Response:
         return self.client.post(f"{TOTP}/confirm", json={"code": code})
