@@ -1,17 +1,19 @@
 """`orders bench`: what can be measured. (`python -m benchmarks`, which is what `orders bench` starts.)"""
 
 import json
-import os
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from benchmarks import (
     accept,
+    accept_report,
     analytics,
     analytics_report,
     chaos,
@@ -19,8 +21,8 @@ from benchmarks import (
     pipeline,
     pipeline_report,
     profile_accept,
-    report,
 )
+from benchmarks.findings import Findings, are_within_budget, tell
 from ops.failures import LocalError
 from ops.progress import Progress
 
@@ -32,32 +34,36 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What is measured where nothing else is asked for.
+ACCEPT, PIPELINE, ANALYTICS = accept.Options(), pipeline.Options(), analytics.Options()
+
 Seconds = Annotated[float, typer.Option(min=1, help="How long each turn lasts.")]
 Connections = Annotated[int, typer.Option(min=1, max=150, help="How many clients order at once.")]
 Users = Annotated[int, typer.Option(min=1, help="How many users there are.")]
 Tokens = Annotated[int, typer.Option(min=1, max=100_000, help="How many of them order; their tokens are known.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Everything measured, as JSON on stdout.")]
+Gate = Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")]
+Orders = Annotated[int, typer.Option(min=1000, help="How many there are in the large database.")]
+Kept = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Keep both databases here, and use them if they are there.")
+]
 
 
 @app.command("accept")
 def accept_command(
     *,
-    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender gets.")] = 3,
-    seconds: Seconds = 8.0,
-    connections: Connections = 64,
-    users: Users = 100_000,
-    tokens: Tokens = 10_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender gets.")] = ACCEPT.rounds,
+    seconds: Seconds = ACCEPT.seconds,
+    connections: Connections = ACCEPT.connections,
+    users: Users = ACCEPT.users,
+    tokens: Tokens = ACCEPT.tokens,
     as_json: AsJson = False,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
+    gate: Gate = False,
 ) -> None:
     """Accepted orders per second beside pgbench and the usual tutorial app, and what an order costs."""
     options = accept.Options(rounds, seconds, connections, users, min(tokens, users))
     measured = accept.run(options, Progress(Console(stderr=True)))
-    if as_json:
-        typer.echo(json.dumps(report.as_json(measured)))
-    else:
-        report.show(measured, Console())
-    raise typer.Exit(int(gate and not all(budget.is_met for budget in report.budgets(measured))))
+    _end({"accept": accept_report.findings(measured)}, as_json=as_json, gate=gate)
 
 
 @app.command("profile")
@@ -72,56 +78,58 @@ def profile_command(
 @app.command("pipeline")
 def pipeline_command(
     *,
-    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender gets.")] = 3,
-    seconds: Seconds = 6.0,
-    backlog: Annotated[int, typer.Option(min=100, help="How many orders wait for our worker node.")] = 50_000,
-    tutorial_backlog: Annotated[int, typer.Option(min=100, help="How many wait for the tutorial's.")] = 2_000,
-    singles: Annotated[int, typer.Option(min=1, help="How many orders are followed one at a time.")] = 100,
-    connections: Connections = 64,
-    users: Users = 10_000,
-    tokens: Tokens = 1_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender gets.")] = PIPELINE.rounds,
+    seconds: Seconds = PIPELINE.seconds,
+    backlog: Annotated[int, typer.Option(min=100, help="How many orders wait for our worker node.")] = PIPELINE.backlog,
+    tutorial_backlog: Annotated[
+        int, typer.Option(min=100, help="How many wait for the tutorial's.")
+    ] = PIPELINE.tutorial_backlog,
+    singles: Annotated[int, typer.Option(min=1, help="How many orders are followed one at a time.")] = PIPELINE.singles,
+    connections: Connections = PIPELINE.connections,
+    users: Users = PIPELINE.users,
+    tokens: Tokens = PIPELINE.tokens,
     as_json: AsJson = False,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
+    gate: Gate = False,
 ) -> None:
     """How soon orders move, how many a second beside one task per order, and what their whole way costs."""
     options = pipeline.Options(
         rounds, seconds, backlog, tutorial_backlog, singles, connections, users, min(tokens, users)
     )
     measured = pipeline.run(options, Progress(Console(stderr=True)))
-    if as_json:
-        typer.echo(json.dumps(pipeline_report.as_json(measured)))
-    else:
-        pipeline_report.show(measured, Console())
-    raise typer.Exit(int(gate and not all(budget.is_met for budget in pipeline_report.budgets(measured))))
+    _end({"pipeline": pipeline_report.findings(measured)}, as_json=as_json, gate=gate)
 
 
 @app.command("analytics")
 def analytics_command(
     *,
-    orders: Annotated[int, typer.Option(min=1000, help="How many there are in the large database.")] = 10_000_000,
-    small: Annotated[int, typer.Option(min=1000, help="How many in the small one.")] = 10_000,
-    users: Annotated[int, typer.Option(min=100, help="Whose they are, in the large one.")] = 100_000,
-    days: Annotated[int, typer.Option(min=366, help="How far back they reach.")] = 730,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each question is put to both.")] = 100,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes seed.")] = os.cpu_count() or 1,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Keep both databases here, and use them if they are there."),
-    ] = None,
-    check: Annotated[bool, typer.Option(help="Run `orders check` on the large one at the end.")] = True,
+    orders: Orders = ANALYTICS.orders,
+    small: Annotated[int, typer.Option(min=1000, help="How many in the small one.")] = ANALYTICS.small,
+    users: Annotated[int, typer.Option(min=100, help="Whose they are, in the large one.")] = ANALYTICS.users,
+    days: Annotated[int, typer.Option(min=366, help="How far back they reach.")] = ANALYTICS.days,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each question is put to both.")] = ANALYTICS.rounds,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes seed.")] = ANALYTICS.workers,
+    data: Kept = None,
+    check: Annotated[bool, typer.Option(help="Run `orders check` on the large one at the end.")] = ANALYTICS.check,
     as_json: AsJson = False,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit code 1 if a budget is missed.")] = False,
+    gate: Gate = False,
 ) -> None:
     """What an answer costs at ten thousand and at ten million orders. Ten million take some 20 GB of disk."""
     options = analytics.Options(orders, small, users, days, rounds, workers, check)
-    console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="orders-bench-") as temporary:
-        measured = analytics.run(data or Path(temporary), options, Progress(console), console)
-    if as_json:
-        typer.echo(json.dumps(analytics_report.as_json(measured)))
-    else:
-        analytics_report.show(measured, Console())
-    raise typer.Exit(int(gate and not all(budget.is_met for budget in analytics_report.budgets(measured))))
+    _end({"analytics": _analytics(options, data)}, as_json=as_json, gate=gate)
+
+
+@app.command("all")
+def all_command(
+    *, orders: Orders = ANALYTICS.orders, data: Kept = None, as_json: AsJson = False, gate: Gate = False
+) -> None:
+    """`accept`, `pipeline` and `analytics` as they are without options, and every budget in one table."""
+    progress = Progress(Console(stderr=True))
+    found = {
+        "accept": accept_report.findings(accept.run(ACCEPT, progress)),
+        "pipeline": pipeline_report.findings(pipeline.run(PIPELINE, progress)),
+        "analytics": _analytics(replace(ANALYTICS, orders=orders), data),
+    }
+    _end(found, as_json=as_json, gate=gate)
 
 
 @app.command("chaos")
@@ -142,6 +150,18 @@ def chaos_command(
     else:
         chaos_report.show(facts, Console())
     raise typer.Exit(int(not chaos_report.is_good(facts)))
+
+
+def _analytics(options: analytics.Options, data: Path | None) -> Findings:
+    """In `data`, or else in a directory that is removed afterwards."""
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="orders-bench-") as temporary:
+        return analytics_report.findings(analytics.run(data or Path(temporary), options, Progress(console), console))
+
+
+def _end(found: Mapping[str, Findings], *, as_json: bool, gate: bool) -> NoReturn:
+    tell(found, as_json=as_json)
+    raise typer.Exit(int(gate and not are_within_budget(found)))
 
 
 if __name__ == "__main__":

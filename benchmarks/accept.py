@@ -33,11 +33,11 @@ MEASURED_SECONDS_MAX = 12 * 60
 class Options:
     """The command line of `orders bench accept`."""
 
-    rounds: int
-    seconds: float
-    connections: int
-    users: int
-    tokens: int
+    rounds: int = 3
+    seconds: float = 8.0
+    connections: int = 64
+    users: int = 100_000
+    tokens: int = 10_000
 
 
 @dataclass(frozen=True)

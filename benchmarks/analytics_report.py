@@ -1,21 +1,27 @@
-"""What the benchmark of the analytics found, for people (tables) and for programs (JSON), beside the budgets."""
+"""What the benchmark of the analytics found, beside the budgets."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.analytics import LARGE, SMALL, Measured, Times
-from benchmarks.report import Budget, show_budgets
+from benchmarks.analytics import Measured
+from benchmarks.analytics_asking import LARGE, SMALL, Times
+from benchmarks.findings import Budget, Findings
 
 ANSWER_RATIO_MAX = 1.3
 # "Flat", as this benchmark takes it: the larger indexes of the larger system may cost so much more.
 FOLD_RATIO_MAX = 1.3
 
 
-def budgets(measured: Measured) -> list[Budget]:
+def findings(measured: Measured) -> Findings:
+    return Findings(asdict(measured), _budgets(measured), partial(_show, measured))
+
+
+def _budgets(measured: Measured) -> list[Budget]:
     small, large = (measured.folds[name].us_per_event for name in (SMALL, LARGE))
     return [
         *(Budget(name, times.ratio, ANSWER_RATIO_MAX, at_least=False) for name, times in measured.flat.items()),
@@ -23,21 +29,17 @@ def budgets(measured: Measured) -> list[Budget]:
     ]
 
 
-def as_json(measured: Measured) -> dict[str, Any]:
-    return asdict(measured) | {
-        "budgets": [asdict(budget) | {"is_met": budget.is_met} for budget in budgets(measured)],
-    }
-
-
-def show(measured: Measured, console: Console) -> None:
+def _show(measured: Measured, console: Console) -> None:
     """Medians."""
     options = measured.options
     table = Table(title=f"Answers in ms, at {options.small:,} and at {options.orders:,} orders")
     table.add_column("", no_wrap=True)
-    for heading in ("small", "large", "large ÷ small", "raw GROUP BY, large"):
+    for heading in ("small", "large", "÷", "in the database: small", "large", "÷", "raw GROUP BY, large"):
         table.add_column(heading, justify="right")
     for name, times in {**measured.flat, **measured.live}.items():
-        table.add_row(name, *_cells(times))
+        raw = measured.raw_ms.get(name)
+        alone = measured.in_database[name]
+        table.add_row(name, *_cells(times), *_cells(alone), "" if raw is None else f"{raw:,.0f}")
     console.print(table)
     for name, fold in measured.folds.items():
         console.print(f"fold, {name}: {fold.us_per_event:.2f} µs for each of {fold.events:,} events")
@@ -51,12 +53,10 @@ def show(measured: Measured, console: Console) -> None:
     for name, size in measured.index_bytes_per_order.items():
         console.print(f"  of these, {name} {size:,.0f}")
     console.print(f"orders check, large: {sum(measured.check_seconds.values()):.0f} s")
-    show_budgets(budgets(measured), console)
 
 
 def _cells(times: Times) -> tuple[str, ...]:
-    raw = "" if times.raw_ms is None else f"{times.raw_ms:,.0f}"
-    return f"{times.small_ms:.2f}", f"{times.large_ms:.2f}", f"{times.ratio:.2f}", raw
+    return f"{times.small_ms:.2f}", f"{times.large_ms:.2f}", f"{times.ratio:.2f}"
 
 
 def _seeded(noted: Mapping[str, Any]) -> str:

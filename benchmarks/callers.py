@@ -54,7 +54,7 @@ def some(count: int, of_users: int) -> list[int]:
     return random.Random(1).sample(range(1, of_users + 1), count)  # noqa: S311
 
 
-def sign_tokens(settings: Settings, numbers: Iterable[int]) -> list[str]:
+def sign_tokens(settings: Settings, numbers: Iterable[int], role: Role = Role.CUSTOMER) -> list[str]:
     """A token for each of these users, as logging in would give them."""
     engine = database.engine(settings, database.Role.API)
     with engine.begin() as connection:
@@ -62,7 +62,7 @@ def sign_tokens(settings: Settings, numbers: Iterable[int]) -> list[str]:
     engine.dispose()
     now = datetime.now(UTC)
     return [
-        tokens.issue(User(user_id(number), "", None, Role.CUSTOMER, NO_PASSWORD, 0, None, None, now), uuid7())
+        tokens.issue(User(user_id(number), "", None, role, NO_PASSWORD, 0, None, None, now), uuid7())
         for number in numbers
     ]
 

@@ -47,14 +47,14 @@ _DELIVERED = "SELECT count(*) FROM orders WHERE status = 'delivered'"
 class Options:
     """The command line of `orders bench pipeline`."""
 
-    rounds: int
-    seconds: float
-    backlog: int
-    tutorial_backlog: int
-    singles: int
-    connections: int
-    users: int
-    tokens: int
+    rounds: int = 3
+    seconds: float = 6.0
+    backlog: int = 50_000
+    tutorial_backlog: int = 2_000
+    singles: int = 100
+    connections: int = 64
+    users: int = 10_000
+    tokens: int = 1_000
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
-"""What the pipeline's benchmark found, for people (tables) and for programs (JSON), beside the budgets."""
+"""What the pipeline's benchmark found, beside the budgets."""
 
 import statistics
 from dataclasses import asdict
-from typing import Any
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.accept_report import OURS, TUTORIAL
+from benchmarks.findings import Budget, Findings
 from benchmarks.load import percentile_ms
 from benchmarks.pipeline import ACCEPTED, Measured
-from benchmarks.report import OURS, TUTORIAL, Budget, show_budgets
 
 SHARES = (0.5, 0.9, 0.99)
 
 
-def budgets(measured: Measured) -> list[Budget]:
+def findings(measured: Measured) -> Findings:
+    return Findings(asdict(measured), _budgets(measured), partial(_show, measured))
+
+
+def _budgets(measured: Measured) -> list[Budget]:
     rate = {name: statistics.median(rates) for name, rates in measured.rates.items()}
     return [
         Budget("commit → confirmed, idle, p50 ms", statistics.median(measured.confirmed_ms), 40, at_least=False),
@@ -24,13 +29,7 @@ def budgets(measured: Measured) -> list[Budget]:
     ]
 
 
-def as_json(measured: Measured) -> dict[str, Any]:
-    return asdict(measured) | {
-        "budgets": [asdict(budget) | {"is_met": budget.is_met} for budget in budgets(measured)],
-    }
-
-
-def show(measured: Measured, console: Console) -> None:
+def _show(measured: Measured, console: Console) -> None:
     rates = Table(title="Orders per second")
     rates.add_column("")
     rates.add_column("median", justify="right")
@@ -48,7 +47,6 @@ def show(measured: Measured, console: Console) -> None:
     in_order = sorted(measured.confirmed_ms)
     spread = ", ".join(f"p{share:.0%} {percentile_ms([ms / 1000 for ms in in_order], share):.1f}" for share in SHARES)
     console.print(f"commit → confirmed, one at a time, ms: {spread.replace('%', '')}", highlight=False)
-    show_budgets(budgets(measured), console)
 
 
 def _cost_us(measured: Measured) -> float:

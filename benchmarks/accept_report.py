@@ -1,4 +1,4 @@
-"""What was measured, for people (a table) and for programs (JSON), beside the budgets of the design.
+"""What the benchmark of accepting orders found, beside the budgets of the design.
 
 On a machine that does other things too, rates depend on how many processes ask for the CPU: pgbench's 64 backends get a
 larger share than our handful. The ratio by CPU per order does not; in a quiet run the two agreed (docs/benchmarks.md).
@@ -6,34 +6,30 @@ larger share than our handful. The ratio by CPU per order does not; in a quiet r
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accept import Measured, Score
+from benchmarks.findings import Budget, Findings
 
 OURS, PGBENCH, TUTORIAL = "ours", "pgbench", "tutorial"
 YARDSTICKS = (PGBENCH, TUTORIAL)
 GROUPS = ("app", "postgres", "valkey", "load")
 
 
-@dataclass(frozen=True)
-class Budget:
-    """One line of DESIGN §11, and what was found. `at_least` says on which side of the limit the budget lies."""
-
-    name: str
-    found: float
-    limit: float
-    at_least: bool
-
-    @property
-    def is_met(self) -> bool:
-        return self.found >= self.limit if self.at_least else self.found <= self.limit
+def findings(measured: Measured) -> Findings:
+    facts = {
+        "flush_ms": measured.flush_ms,
+        "scores": {name: [asdict(score) for score in scores] for name, scores in measured.scores.items()},
+        "orders_per_second": {name: _rate(measured, name) for name in measured.scores},
+    }
+    return Findings(facts, _budgets(measured), partial(_show, measured))
 
 
-def budgets(measured: Measured) -> list[Budget]:
+def _budgets(measured: Measured) -> list[Budget]:
     def ratio(yardstick: str) -> float:
         return _rate(measured, OURS) / _rate(measured, yardstick)
 
@@ -45,16 +41,7 @@ def budgets(measured: Measured) -> list[Budget]:
     ]
 
 
-def as_json(measured: Measured) -> dict[str, Any]:
-    return {
-        "flush_ms": measured.flush_ms,
-        "scores": {name: [asdict(score) for score in scores] for name, scores in measured.scores.items()},
-        "orders_per_second": {name: _rate(measured, name) for name in measured.scores},
-        "budgets": [asdict(budget) | {"is_met": budget.is_met} for budget in budgets(measured)],
-    }
-
-
-def show(measured: Measured, console: Console) -> None:
+def _show(measured: Measured, console: Console) -> None:
     """Medians over the rounds."""
     table = Table(title=f"Accepting orders · a flush takes {measured.flush_ms:.2f} ms here")
     table.add_column("median of the rounds")
@@ -74,19 +61,7 @@ def show(measured: Measured, console: Console) -> None:
         table.add_row(label, *(_cell(scores, value, form) for scores in measured.scores.values()))
     table.add_row("share of process 1", *(_shares(scores) for scores in measured.scores.values()))
     console.print(table)
-    show_budgets(budgets(measured), console)
     _show_ratios(measured, console)
-
-
-def show_budgets(found: Sequence[Budget], console: Console) -> None:
-    table = Table(title="Budgets (DESIGN §11)")
-    for heading in ("what", "found", "budget", ""):
-        table.add_column(heading)
-    for budget in found:
-        sign = "≥" if budget.at_least else "≤"
-        mark = "[green]met[/]" if budget.is_met else "[red]missed[/]"
-        table.add_row(budget.name, f"{budget.found:.2f}", f"{sign} {budget.limit:g}", mark)
-    console.print(table)
 
 
 def _show_ratios(measured: Measured, console: Console) -> None:
