@@ -7,8 +7,9 @@ both, and what the histories took to write and take on the disk.
 
 import json
 import os
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -39,6 +40,7 @@ NEW = History(orders=10_000, days=7, users=1000, seed=0, until=UNTIL)
 NOTE = "seeded.json"
 # What takes seconds is asked this often.
 SLOW_ROUNDS = 3
+FOLDS = 3
 # Time for what is asked once in a while: checkpoints far apart, as on a server that was set up for it.
 SERVER = {"max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 
@@ -113,7 +115,7 @@ def run(data: Path, options: Options, progress: Progress, console: Console) -> M
         sizes, of_indexes = (_bytes_per_order(systems[LARGE], kind) for kind in ("r", "i"))
         # New ones in every run: in the runs after this one, these have been folded.
         seed = time.time_ns()
-        folds = {name: _folded(system, seed, options, console) for name, system in systems.items()}
+        folds = _folded_in_turns(systems, seed, options, console)
         checked = _checked(systems[LARGE], progress) if options.check else {}
     return Measured(options, *answers, in_database, raw, folds, ahead, checked, seeded, sizes, of_indexes)
 
@@ -194,8 +196,19 @@ def _checked(system: Settings, progress: Progress) -> dict[str, float]:
     return {each.invariant.name: each.seconds for each in findings}
 
 
-def _folded(system: Settings, seed: int, options: Options, console: Console) -> Fold:
+def _folded_in_turns(
+    systems: Mapping[str, Settings], seed: int, options: Options, console: Console
+) -> Mapping[str, Fold]:
     """What the fold takes for each event of a week of new orders."""
-    new = replace(NEW, seed=seed, orders=min(NEW.orders, options.small))
-    done = running.run(system, new, options.workers, console)
-    return Fold(done.written.events, done.seconds["folding"] / done.written.events * 1e6)
+    new = replace(NEW, orders=min(NEW.orders, options.small))
+    done: dict[str, list[Seeded]] = {name: [] for name in systems}
+    for number in range(FOLDS):
+        for name, system in systems.items():
+            done[name].append(running.run(system, replace(new, seed=seed + number), options.workers, console))
+    return {name: _fold(each) for name, each in done.items()}
+
+
+def _fold(done: Sequence[Seeded]) -> Fold:
+    """Medians."""
+    us_per_event = statistics.median(each.seconds["folding"] / each.written.events * 1e6 for each in done)
+    return Fold(int(statistics.median(each.written.events for each in done)), us_per_event)

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import redis
+from running_system import eventually
 from sqlalchemy import text
 
 from api.views.orders import AnswerRenderer
@@ -166,6 +167,11 @@ class World:
     def work_until_idle(self) -> None:
         while self.work():
             pass
+
+    def await_the_end_of_all_writes(self) -> None:
+        """A transaction of the neighbouring test process would hold a fold back: ids are those of the whole server."""
+        ended = "SELECT max(xid) < pg_snapshot_xmin(pg_current_snapshot()) FROM order_events"
+        eventually(lambda: bool(self.sql(ended)[0][0]), "all transactions that wrote events have ended")
 
     def fold_once(self) -> None:
         """What the timetable asks for every few seconds."""

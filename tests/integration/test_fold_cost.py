@@ -1,7 +1,6 @@
 """What it costs to fold an event does not depend on how many were folded before. Counted, not timed."""
 
 from explained import plans_of
-from running_system import eventually
 from world import World
 
 from models.analytics import rollups
@@ -36,9 +35,7 @@ def cost_of_new_events(world: World, past: int) -> tuple[int, int]:
     for number in range(NEW_ORDERS // 30):
         world.accept(*[world.request(user, {"BOWL": 1}, key=f"{past}-{number}-{user.id}") for user in users])
     world.work_until_idle()
-    # A transaction of the neighbouring test process would hold some of them back.
-    ended = "SELECT max(xid) < pg_snapshot_xmin(pg_current_snapshot()) FROM order_events"
-    eventually(lambda: bool(world.sql(ended)[0][0]), "all transactions that wrote events have ended")
+    world.await_the_end_of_all_writes()
     with database.connect() as connection:  # rolled back: the plans have folded once more
         (events, _), plans = plans_of(connection, rollups.fold)
     [fold] = [plan for plan in plans if "daily_fulfilment" in plan.statement]
