@@ -120,9 +120,6 @@ class Versions:
     def __contains__(self, version: int) -> bool:
         return self.is_any or version in self.named
 
-    def __bool__(self) -> bool:
-        return self.is_any or bool(self.named)
-
 
 def _versions(header: str | None) -> Versions:
     listed = [each.strip() for each in (header or "").split(",")]

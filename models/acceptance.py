@@ -1,8 +1,7 @@
 """Accepting orders: the one place where they come into being.
 
-A batch is priced from memory, and one statement does the rest: it confirms the prices, claims the idempotency keys and
-writes orders, lines, first events, outbox rows and the answers' very bytes, or finds the answers that retries have
-already. What a race has left open after that is tried again, in a turn of its own.
+A batch is priced from memory, and one statement does the rest (`models/placement.py`), or finds the answers that
+retries have already. What a race has left open after that is tried again, in a turn of its own.
 """
 
 from collections.abc import Mapping, Sequence

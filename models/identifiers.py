@@ -7,7 +7,6 @@ from uuid import UUID
 # Crockford's base 32: no I, L, O or U, so that a number survives being read over the telephone.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
-NUMBER_CHARACTERS = 10
 
 
 def uuid7() -> UUID:

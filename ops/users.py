@@ -17,8 +17,7 @@ from sqlalchemy import Connection
 
 from models import audit_log, errors
 from models.audit_log import EventName, SecurityEvent
-from models.identity import accounts, mfa, passwords
-from models.identity import users as user_table
+from models.identity import accounts, mfa, passwords, users
 from models.identity.accounts import Change
 from models.identity.permissions import Role
 from models.identity.users import Filter, User
@@ -37,7 +36,7 @@ def create(settings: Settings, email: str, password: str, role: Role, name: str 
     """
     password_hash = _hash(settings, password, (email, name or ""))
     with transaction(settings) as connection:
-        user_id = user_table.register(connection, email, password_hash, role, name).id
+        user_id = users.register(connection, email, password_hash, role, name).id
         created = SecurityEvent(EventName.USER_CREATED, operator.requester(), user_id, {"role": role})
         audit_log.record(connection, created)
         return user_id
@@ -50,7 +49,7 @@ def create_service(settings: Settings, name: str, role: Role) -> UUID:
         LocalError: it cannot be called so.
         errors.NameTaken, errors.NoAdmin
     """
-    if not re.fullmatch(user_table.SERVICE_NAME_PATTERN, name):
+    if not re.fullmatch(users.SERVICE_NAME_PATTERN, name):
         raise LocalError("a service account is called by 2 to 63 small letters, digits and hyphens, a letter first.")
     with transaction(settings) as connection:
         return accounts.open_service(connection, name, role, None, operator.requester()).id
@@ -59,7 +58,7 @@ def create_service(settings: Settings, name: str, role: Role) -> UUID:
 def found(settings: Settings, narrowed: Filter, limit: int) -> list[User]:
     """The users that match, the newest first."""
     with transaction(settings) as connection:
-        return gathered(lambda after, count: user_table.page(connection, narrowed, after, count), limit)
+        return gathered(lambda after, count: users.page(connection, narrowed, after, count), limit)
 
 
 def change(settings: Settings, whom: str, wanted: Change) -> User:
@@ -106,12 +105,12 @@ def document(user: User) -> dict[str, Any]:
     return {name: told[name] for name in ("id", "email", "name", "role", "created_at", "disabled_at")}
 
 
-def show_list(users: Sequence[User], console: Console) -> None:
-    if not users:
+def show_list(found: Sequence[User], console: Console) -> None:
+    if not found:
         console.print("no user matches")
         return
     table = Table("id", "email", "name", "role", "since", "disabled", box=None, pad_edge=False)
-    for user in users:
+    for user in found:
         disabled = user.disabled_at.isoformat(" ", "seconds") if user.disabled_at else "–"
         cells = (user.id, user.email or "–", user.name or "–", user.role, user.created_at.date(), disabled)
         table.add_row(*(escape(str(cell)) for cell in cells))
@@ -125,7 +124,7 @@ def named(connection: Connection, whom: str) -> User:
         LocalError: nobody is called so.
     """
     is_address = "@" in whom
-    user = user_table.by_email(connection, whom) if is_address else user_table.by_service_name(connection, whom)
+    user = users.by_email(connection, whom) if is_address else users.by_service_name(connection, whom)
     if user is None:
         what = "nobody has the address" if is_address else "no service account is called"
         raise LocalError(f"{what} {whom}; nothing was changed.")

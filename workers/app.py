@@ -8,8 +8,8 @@ from celery.signals import import_modules, setup_logging, worker_process_shutdow
 
 from runtime import logs, settings, tracing
 from workers import flower_rules, redis_transport
-from workers.heartbeat import LoopBeat, PresenceStep
 from workers.inspect_relay import relay
+from workers.liveness_steps import LoopBeat, PresenceStep
 from workers.node_name import process_name
 from workers.relay_step import RelayStep
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from api.answers import exports, sheets
+from api.answers import media_types, sheets
 from api.dependencies import Tags
 from api.views.aggregates import FreshView
 
 # What is no fact about the shop.
 NOT_TAGGED = {"as_of", "lag_seconds"}
-TABLE: Mapping[str, Any] = {exports.CSV: {"schema": {"type": "string", "description": "`data` as a table (RFC 4180)"}}}
+TABLE: Mapping[str, Any] = {
+    media_types.CSV: {"schema": {"type": "string", "description": "`data` as a table (RFC 4180)"}}
+}
 RESPONSES: Mapping[int | str, dict[str, Any]] = {304: {"description": "the numbers are those that the caller has"}}
 RESPONSES_WITH_TABLE: Mapping[int | str, dict[str, Any]] = {**RESPONSES, 200: {"content": dict(TABLE)}}
 
@@ -37,11 +39,11 @@ def answer(
     if as_table:
         rows = view.model_dump(mode="json")["data"]
         return Response(sheets.header(columns) + sheets.rows(columns, rows), headers=sent, media_type=sheets.MEDIA_TYPE)
-    return Response(view.model_dump_json(), headers=sent, media_type=exports.JSON)
+    return Response(view.model_dump_json(), headers=sent, media_type=media_types.JSON)
 
 
 def _wants_table(request: Request) -> bool:
-    return exports.wanted(",".join(request.headers.getlist("accept")), (exports.CSV,)) == exports.CSV
+    return media_types.wanted(",".join(request.headers.getlist("accept")), (media_types.CSV,)) == media_types.CSV
 
 
 def _tag(view: FreshView, *, as_table: bool) -> str:

@@ -14,13 +14,12 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 
 from api.answers import sheets
+from api.answers.media_types import CSV, NDJSON
 from api.views.orders import OrderView, order_body
 from models import errors
 from models.orders import Order
 from runtime import shutdown
 
-JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
-WILDCARDS = frozenset({"*/*", "application/*"})
 ORDERS_PER_PAGE = 100
 COLUMNS = (
     "id",
@@ -44,29 +43,6 @@ RESPONSES: Mapping[str, Any] = {
 LINE_ENDS = str.maketrans({"\u2028": r"\u2028", "\u2029": r"\u2029"})
 
 Read = Callable[[Order | None], Awaitable[Sequence[Order]]]
-
-
-def wanted(accept: str, known: Sequence[str] = (NDJSON, CSV)) -> str:
-    """The media type to answer with: the one of highest quality among those that are named (RFC 9110, section 12.5.1).
-
-    `known`: what there is beside JSON. JSON is the answer to a wildcard, to a draw, and to whatever we do not have.
-    """
-    qualities: dict[str, float] = {}
-    for each in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in each.split(";"))
-        qualities["*" if name in WILDCARDS else name] = _quality(parameters)
-    best = max(known, key=lambda kind: qualities.get(kind, 0.0))
-    quality = qualities.get(best, 0.0)
-    json_wins = qualities.get(JSON, 0.0) >= quality or (JSON not in qualities and qualities.get("*", 0.0) > quality)
-    return JSON if json_wins else best
-
-
-def _quality(parameters: Sequence[str]) -> float:
-    spelled = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-    try:
-        return float(spelled)
-    except ValueError:
-        return 0.0
 
 
 async def stream(media_type: str, read: Read, life: timedelta) -> Response:

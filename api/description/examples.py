@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from api import problems
-from api.answers import exports, sheets
+from api.answers import exports, media_types, sheets
 from api.description import demo_order as demo
 from api.views.accounts import AccountView, MfaView, RecoveryCodesView, TokensView, TotpView, UserView
 from api.views.aggregates import (
@@ -267,12 +267,12 @@ ANSWERS: Mapping[tuple[str, str], object] = {
 }
 # Answers that are not JSON, by operation and media type.
 TEXTS: Mapping[tuple[str, str], str] = {
-    ("orders_per_day", exports.CSV): _table(_DAY),
-    ("revenue_by_user", exports.CSV): _table(_USER_REVENUE),
-    ("fulfilment_times", exports.CSV): _table(_FULFILMENT),
-    ("get_spending", exports.CSV): _table(_SPEND),
-    ("list_orders", exports.NDJSON): exports.lines([demo.record(4)]),
-    ("list_orders", exports.CSV): sheets.header(exports.COLUMNS) + exports.sheet([demo.record(4)]),
+    ("orders_per_day", media_types.CSV): _table(_DAY),
+    ("revenue_by_user", media_types.CSV): _table(_USER_REVENUE),
+    ("fulfilment_times", media_types.CSV): _table(_FULFILMENT),
+    ("get_spending", media_types.CSV): _table(_SPEND),
+    ("list_orders", media_types.NDJSON): exports.lines([demo.record(4)]),
+    ("list_orders", media_types.CSV): sheets.header(exports.COLUMNS) + exports.sheet([demo.record(4)]),
     ("stream_order", "text/event-stream"): "retry: 1000\n\n"
     + "".join(f"id: {each.version}\nevent: {each.to_status}\ndata: {each.model_dump_json()}\n\n" for each in _EVENTS),
 }

@@ -61,12 +61,7 @@ STORED = frozenset({"201", "207", "409", "422"})
 
 def of(operation_id: str, status: str, *, is_problem: bool, is_keyed: bool, is_page: bool) -> dict[str, Any]:
     """The `headers` of a response object. Those that the answer never lacks are references into `ALWAYS_THERE`."""
-    found: dict[str, bool] = {
-        "X-Request-ID": True,
-        "RateLimit-Policy": False,
-        "RateLimit": False,
-        **OWN.get((operation_id, status), {}),
-    }
+    found = {**EVERY, **OWN.get((operation_id, status), {})}
     if is_page:
         found["Link"] = False
     if is_problem and status == "401":

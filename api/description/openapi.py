@@ -87,7 +87,7 @@ GENERIC_PAGE = re.compile(r"PageView[\[_](\w+?)View[\]_]")
 READABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
-def refusals(*kinds: Refusal) -> dict[int | str, dict[str, Any]]:
+def may_refuse(*kinds: Refusal) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may refuse in these ways."""
     responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
@@ -180,7 +180,7 @@ def _add_refusals(operation: dict[str, Any], *, is_public: bool) -> None:
     responses = operation["responses"]
     if problems.MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
         responses.pop("422", None)
-    for status, response in refusals(*_kinds_that_follow(operation, is_public=is_public)).items():
+    for status, response in may_refuse(*_kinds_that_follow(operation, is_public=is_public)).items():
         own = responses.setdefault(str(status), response)
         if own is not response and problems.MEDIA_TYPE in own.get("content", {}):
             own["description"] = f"{response['description']}\n\n{own['description']}"

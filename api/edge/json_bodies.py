@@ -22,11 +22,9 @@ F = TypeVar("F", bound=BaseModel)
 DEPTH_MAX = 16
 INTEGER_DIGITS_MAX = 20
 UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
-
-
+# What has to be in a body in which one of those can be: see `_needs_a_closer_look`.
 SUSPICIOUS = (b"\\", b"\x7f", b"\xc2")
-
+CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 # Stands in for a body that could not be read, so that authentication still has its say first: no form is a sequence.
 # (Of an object of ours pydantic would read attributes, find none, and fill in the defaults of a form that has them.)

@@ -20,6 +20,7 @@ from api.identity import api_keys
 from api.identity.tokens import Epochs
 from models import errors
 from models.identity.permissions import ENROLMENT, GRANTED, Permission, Role
+from models.lifecycle import Actor
 from runtime.settings import Environment
 
 SCHEME = "Bearer "
@@ -72,6 +73,16 @@ def _bearer_token(request: Request) -> str:
     if len(values) != 1 or values[0][: len(SCHEME)].lower() != SCHEME.lower():
         raise errors.InvalidToken
     return values[0][len(SCHEME) :].strip()
+
+
+def visible_to(caller: Caller) -> UUID | None:
+    """Whose orders the caller may see: only their own, or (None) everybody's."""
+    return None if caller.may(Permission.SEE_ALL_ORDERS) else caller.id
+
+
+def acting_as(caller: Caller) -> Actor:
+    """In which capacity the caller moves an order."""
+    return Actor.STAFF if caller.may(Permission.MOVE_ALL_ORDERS) else Actor.OWNER
 
 
 def may(*permissions: Permission) -> Guard:

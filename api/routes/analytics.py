@@ -9,7 +9,7 @@ from api import malformed
 from api.answers import aggregates, paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import KnownTags, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.identity.access import SeesAnalytics
 from api.views.aggregates import (
@@ -52,7 +52,7 @@ async def orders_per_day(
 
 @router.get(
     "/revenue-by-user",
-    responses={**refusals(malformed.InvalidCursor), **aggregates.RESPONSES_WITH_TABLE},
+    responses={**may_refuse(malformed.InvalidCursor), **aggregates.RESPONSES_WITH_TABLE},
     response_model=RevenueByUserView,
 )
 async def revenue_by_user(

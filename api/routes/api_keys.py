@@ -10,7 +10,7 @@ from api import malformed, reauthentication
 from api.answers import paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import ApiKeyId, By, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import ApiKeyForm, RotationForm
 from api.identity.access import Caller, ManagesKeys
@@ -39,7 +39,7 @@ async def _filter(
 @router.post(
     "",
     status_code=201,
-    responses=refusals(errors.WrongPassword, errors.PermissionNotHeld, errors.NoServiceAccount, errors.TooManyKeys),
+    responses=may_refuse(errors.WrongPassword, errors.PermissionNotHeld, errors.NoServiceAccount, errors.TooManyKeys),
 )
 async def make_api_key(
     caller: ManagesKeys, form: ApiKeyForm, response: Response, services: OurServices, by: By
@@ -55,7 +55,7 @@ async def make_api_key(
     return _answer(made, response)
 
 
-@router.get("", responses=refusals(malformed.InvalidCursor))
+@router.get("", responses=may_refuse(malformed.InvalidCursor))
 async def list_api_keys(
     caller: ManagesKeys,
     request: Request,
@@ -74,7 +74,7 @@ async def list_api_keys(
     return PageView(data=[ApiKeyView.of(each) for each in page], has_more=bool(following), next_cursor=following)
 
 
-@router.get("/{key_id}", responses=refusals(errors.NotFound))
+@router.get("/{key_id}", responses=may_refuse(errors.NotFound))
 async def get_api_key(caller: ManagesKeys, key_id: ApiKeyId, services: OurServices) -> ApiKeyView:
     """One key, without its secret."""
     return ApiKeyView.of(await services.database.run(api_keys.get, key_id, _visible_to(caller)))
@@ -83,7 +83,7 @@ async def get_api_key(caller: ManagesKeys, key_id: ApiKeyId, services: OurServic
 @router.post(
     "/{key_id}/rotate",
     status_code=201,
-    responses=refusals(
+    responses=may_refuse(
         errors.NotFound, errors.WrongPassword, errors.NoServiceAccount, errors.KeyEnded, errors.KeyRotated
     ),
 )
@@ -102,7 +102,7 @@ async def rotate_api_key(
     return _answer(made, response)
 
 
-@router.delete("/{key_id}", status_code=204, responses=refusals(errors.NotFound))
+@router.delete("/{key_id}", status_code=204, responses=may_refuse(errors.NotFound))
 async def revoke_api_key(caller: ManagesKeys, key_id: ApiKeyId, services: OurServices, by: By) -> Response:
     """Revoke a key: within 5 s no process takes it any more. Again is no error. Admins can revoke anybody's."""
     await services.database.run(api_key_desk.revoke, key_id, _visible_to(caller), by)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from api import second_factor
 from api.dependencies import By, ClientAddress, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import Login, RefreshToken, Registration
 from api.identity.access import Public
@@ -23,7 +23,7 @@ from models.identity.users import User
 router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=[Public], route_class=JsonRoute)
 
 
-@router.post("/register", status_code=201, responses=refusals(errors.EmailTaken, errors.WeakPassword))
+@router.post("/register", status_code=201, responses=may_refuse(errors.EmailTaken, errors.WeakPassword))
 async def register(form: Registration, services: OurServices, address: ClientAddress) -> UserView:
     """Open a customer account."""
     services.hashing.expect_room()
@@ -34,7 +34,7 @@ async def register(form: Registration, services: OurServices, address: ClientAdd
     return UserView.of(await services.database.run(users.register, email, password_hash, Role.CUSTOMER, form.name))
 
 
-@router.post("/login", responses=refusals(errors.InvalidCredentials, *second_factor.REFUSALS))
+@router.post("/login", responses=may_refuse(errors.InvalidCredentials, *second_factor.REFUSALS))
 async def login(form: Login, services: OurServices, by: By, address: ClientAddress) -> TokensView:
     """Exchange an address, a password, and with multi-factor login a code, for an access and a refresh token."""
     services.hashing.expect_room()
@@ -46,7 +46,7 @@ async def login(form: Login, services: OurServices, by: By, address: ClientAddre
     return _tokens(services, await services.database.run(refresh_tokens.begin, user, services.sessions, by))
 
 
-@router.post("/refresh", responses=refusals(errors.InvalidRefreshToken))
+@router.post("/refresh", responses=may_refuse(errors.InvalidRefreshToken))
 async def refresh(form: RefreshToken, services: OurServices, by: By, address: ClientAddress) -> TokensView:
     """Spend a refresh token; the answer holds the one that takes its place.
 

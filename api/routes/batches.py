@@ -7,11 +7,11 @@ from fastapi import APIRouter, Response
 
 from api import forms
 from api.dependencies import IdempotencyKey, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import BatchForm
 from api.identity.access import Places
-from api.routes.place_order import request_of
+from api.order_requests import request_of
 from api.views.orders import BatchView
 from models import errors
 from models.acceptance import Answer
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/orders/batch", tags=["orders"], route_class=JsonR
     "",
     status_code=HTTPStatus.MULTI_STATUS,
     responses={
-        **refusals(
+        **may_refuse(
             errors.IdempotencyKeyMissing,
             errors.IdempotencyKeyInvalid,
             errors.IdempotencyKeyReused,

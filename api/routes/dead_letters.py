@@ -11,7 +11,7 @@ from api import malformed
 from api.answers import paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import By, LetterId, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import AS_A_TIME, DiscardForm, ReplayForm, TaskName
 from api.identity.access import Caller, ResolvesDeadLetters, SeesDeadLetters
@@ -43,7 +43,7 @@ async def _filter(
     return Filter(state, kind, order_id, since)
 
 
-@router.get("", responses=refusals(malformed.InvalidCursor))
+@router.get("", responses=may_refuse(malformed.InvalidCursor))
 async def list_dead_letters(
     caller: SeesDeadLetters,
     request: Request,
@@ -64,7 +64,7 @@ async def list_dead_letters(
     )
 
 
-@router.get("/{letter_id}", responses=refusals(errors.NotFound))
+@router.get("/{letter_id}", responses=may_refuse(errors.NotFound))
 async def get_dead_letter(caller: SeesDeadLetters, letter_id: LetterId, services: OurServices) -> DeadLetterDetailView:
     """One dead letter, with the traceback of its last attempt."""
     return DeadLetterDetailView.of(await services.database.run(dead_letters.get, letter_id))
@@ -72,7 +72,7 @@ async def get_dead_letter(caller: SeesDeadLetters, letter_id: LetterId, services
 
 @router.post(
     "/{letter_id}/replay",
-    responses=refusals(
+    responses=may_refuse(
         errors.NotFound, errors.LetterResolved, errors.NothingToReplay, errors.InvalidTransition, errors.StaleVersion
     ),
 )
@@ -90,7 +90,7 @@ async def replay_dead_letter(
     return DeadLetterDetailView.of(letter)
 
 
-@router.post("/{letter_id}/discard", responses=refusals(errors.NotFound, errors.LetterResolved))
+@router.post("/{letter_id}/discard", responses=may_refuse(errors.NotFound, errors.LetterResolved))
 async def discard_dead_letter(
     caller: ResolvesDeadLetters, letter_id: LetterId, services: OurServices, by: By, form: DiscardForm
 ) -> DeadLetterDetailView:

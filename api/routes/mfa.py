@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from api import reauthentication, second_factor
 from api.dependencies import By, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import MfaReauthentication, Reauthentication, TotpConfirmation
 from api.identity.access import ManagesMfa
@@ -29,7 +29,7 @@ async def get_mfa(caller: ManagesMfa, services: OurServices) -> MfaView:
     return MfaView(enabled_at=status.enabled_at, required=required, recovery_codes_left=status.recovery_codes_left)
 
 
-@router.post("/totp", status_code=201, responses=refusals(errors.WrongPassword, errors.MfaAlreadyEnabled))
+@router.post("/totp", status_code=201, responses=may_refuse(errors.WrongPassword, errors.MfaAlreadyEnabled))
 async def begin_totp(form: Reauthentication, caller: ManagesMfa, services: OurServices, by: By) -> TotpView:
     """Get a secret for an authenticator app. It counts once a code of it was confirmed, within ten minutes."""
     user = await reauthentication.demand(services, caller, form.password, by)
@@ -37,7 +37,7 @@ async def begin_totp(form: Reauthentication, caller: ManagesMfa, services: OurSe
     return TotpView(secret=made.secret, otpauth_uri=made.provisioning_uri())
 
 
-@router.post("/totp/confirm", responses=refusals(errors.WrongCode, errors.TooManyCodes, errors.NoPendingEnrolment))
+@router.post("/totp/confirm", responses=may_refuse(errors.WrongCode, errors.TooManyCodes, errors.NoPendingEnrolment))
 async def confirm_totp(form: TotpConfirmation, caller: ManagesMfa, services: OurServices, by: By) -> RecoveryCodesView:
     """Turn multi-factor login on with a code of the app. All my sessions end; log in again, with the next code."""
     change = await services.database.run(mfa.confirm, services.settings, caller.id, form.code, by)
@@ -45,7 +45,7 @@ async def confirm_totp(form: TotpConfirmation, caller: ManagesMfa, services: Our
     return RecoveryCodesView(recovery_codes=change.recovery_codes)
 
 
-@router.post("/recovery-codes", responses=refusals(*MAY_REFUSE, errors.MfaNotEnabled))
+@router.post("/recovery-codes", responses=may_refuse(*MAY_REFUSE, errors.MfaNotEnabled))
 async def renew_recovery_codes(
     form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By
 ) -> RecoveryCodesView:
@@ -57,7 +57,7 @@ async def renew_recovery_codes(
     return RecoveryCodesView(recovery_codes=change.recovery_codes)
 
 
-@router.delete("/totp", status_code=204, responses=refusals(*MAY_REFUSE, errors.MfaNotEnabled))
+@router.delete("/totp", status_code=204, responses=may_refuse(*MAY_REFUSE, errors.MfaNotEnabled))
 async def disable_totp(form: MfaReauthentication, caller: ManagesMfa, services: OurServices, by: By) -> Response:
     """Turn multi-factor login off, for example to move to another phone. All my sessions end."""
     await reauthentication.demand(services, caller, form.password, by)

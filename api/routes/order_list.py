@@ -9,14 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
 from api import malformed
-from api.answers import exports, paging
+from api.answers import exports, media_types, paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import AS_A_TIME, ClientReference, Sku
-from api.identity.access import Sees
-from api.routes.orders import visible_to
+from api.identity.access import Sees, visible_to
 from api.views.base import PageView
 from api.views.orders import OrderView
 from models import errors, order_list
@@ -62,7 +61,7 @@ OneFilter = Annotated[Filter, Depends(_filter)]
 
 @router.get(
     "",
-    responses=refusals(malformed.InvalidCursor) | {200: {"content": dict(exports.RESPONSES)}},
+    responses=may_refuse(malformed.InvalidCursor) | {200: {"content": dict(exports.RESPONSES)}},
     response_model=PageView[OrderView],
 )
 async def list_orders(
@@ -91,8 +90,8 @@ async def list_orders(
             order_list.page, narrowed, behind, exports.ORDERS_PER_PAGE, newest_first=newest_first
         )
 
-    media_type = exports.wanted(",".join(request.headers.getlist("accept")))
-    if media_type != exports.JSON:
+    media_type = media_types.wanted(",".join(request.headers.getlist("accept")))
+    if media_type != media_types.JSON:
         _refuse_limit(request)
         return await exports.stream(media_type, read, services.settings.export_life)
     found = await services.reads().run(order_list.page, narrowed, after, limit + 1, newest_first)

@@ -1,34 +1,23 @@
 """Orders: fetching one, and what happened to it."""
 
 from typing import Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Response
 
 from api.dependencies import IfNoneMatch, OrderId, OurServices, Wait
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
-from api.identity.access import Caller, Sees
+from api.identity.access import Sees, visible_to
 from api.views.orders import EventView, OrderView, etag, order_body
 from models import errors, orders
-from models.identity.permissions import Permission
-from models.lifecycle import FINAL, Actor
+from models.lifecycle import FINAL
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=JsonRoute)
 
 
-def visible_to(caller: Caller) -> UUID | None:
-    """Whose orders the caller may see: only their own, or (None) everybody's."""
-    return None if caller.may(Permission.SEE_ALL_ORDERS) else caller.id
-
-
-def acting_as(caller: Caller) -> Actor:
-    return Actor.STAFF if caller.may(Permission.MOVE_ALL_ORDERS) else Actor.OWNER
-
-
 @router.get(
     "/{order_id}",
-    responses={**refusals(errors.NotFound), 200: {"model": OrderView}, 304: {"description": "not changed"}},
+    responses={**may_refuse(errors.NotFound), 200: {"model": OrderView}, 304: {"description": "not changed"}},
 )
 async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen: IfNoneMatch, wait: Wait) -> Response:
     """One order. With `If-None-Match` and `Prefer: wait=N`, the answer comes when the order has changed."""
@@ -44,7 +33,7 @@ async def get_order(caller: Sees, order_id: OrderId, services: OurServices, seen
     return Response(order_body(order), headers=headers, media_type="application/json")
 
 
-@router.get("/{order_id}/events", responses=refusals(errors.NotFound))
+@router.get("/{order_id}/events", responses=may_refuse(errors.NotFound))
 async def get_events(caller: Sees, order_id: OrderId, services: OurServices) -> dict[Literal["data"], list[EventView]]:
     """Everything that happened to an order, the first event first."""
     found = await services.database.run(orders.events_of, order_id, visible_to(caller))

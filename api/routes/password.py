@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from api import reauthentication
 from api.dependencies import By, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import PasswordChange
 from api.identity.access import ChangesPassword
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=JsonRoute)
 @router.post(
     "/password",
     status_code=204,
-    responses=refusals(errors.WrongPassword, errors.WeakPassword, errors.PasswordUnchanged),
+    responses=may_refuse(errors.WrongPassword, errors.WeakPassword, errors.PasswordUnchanged),
 )
 async def change_password(caller: ChangesPassword, form: PasswordChange, services: OurServices, by: By) -> Response:
     """Change your own password. All other sessions of yours end, this one goes on with the tokens it has."""

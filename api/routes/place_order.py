@@ -8,17 +8,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api import context, dependencies, forms, problems
+from api import dependencies, forms, problems
 from api.dependencies import IdempotencyKey, OurServices
-from api.description.openapi import operation_id, refusals
+from api.description.openapi import may_refuse, operation_id
 from api.edge import json_bodies
 from api.forms import OrderForm
 from api.identity import access
-from api.identity.access import Caller, Places
-from api.routes.orders import acting_as
+from api.identity.access import Places
+from api.order_requests import request_of
 from api.views.orders import OrderView, etag, order_path
-from models import acceptance, errors
-from models.acceptance import Answer, Item
+from models import errors
+from models.acceptance import Answer
 
 
 class ByHand(APIRoute):
@@ -50,25 +50,10 @@ MAY_REFUSE = (
 )
 
 
-@router.post("", status_code=201, responses=refusals(*MAY_REFUSE) | {201: {"model": OrderView}})
+@router.post("", status_code=201, responses=may_refuse(*MAY_REFUSE) | {201: {"model": OrderView}})
 async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, services: OurServices) -> Response:
     """Accept an order. Everything after this happens in the pipeline."""
     return _answer(await services.acceptor.accept(request_of(form, caller, key, forms.fingerprint(form))))
-
-
-def request_of(form: OrderForm, caller: Caller, key: str, fingerprint: bytes) -> acceptance.Request:
-    """What the pipeline is asked to accept: the form, and who sent it under which key."""
-    return acceptance.Request(
-        user_id=caller.id,
-        actor=acting_as(caller),
-        key=key,
-        fingerprint=fingerprint,
-        items=tuple(Item(item.sku, item.quantity) for item in form.items),
-        client_reference=form.client_reference,
-        metadata=form.metadata,
-        request_id=context.request_id(),
-        traceparent=context.traceparent(),
-    )
 
 
 def _answer(answer: Answer) -> Response:

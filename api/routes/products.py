@@ -8,7 +8,7 @@ from api import malformed
 from api.answers import paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import OurServices, SkuInPath
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import ProductForm, Sku
 from api.identity.access import SeesProducts, WritesProducts
@@ -20,7 +20,7 @@ from models.products import Product
 router = APIRouter(prefix="/v1/products", tags=["products"], route_class=JsonRoute)
 
 
-@router.get("", responses=refusals(malformed.InvalidCursor))
+@router.get("", responses=may_refuse(malformed.InvalidCursor))
 async def list_products(
     caller: SeesProducts,
     request: Request,
@@ -38,13 +38,13 @@ async def list_products(
     return PageView(data=[ProductView.of(each) for each in page], has_more=bool(following), next_cursor=following)
 
 
-@router.get("/{sku}", responses=refusals(errors.NotFound))
+@router.get("/{sku}", responses=may_refuse(errors.NotFound))
 async def get_product(caller: SeesProducts, sku: SkuInPath, services: OurServices) -> ProductView:
     """One product, whether it is for sale or not."""
     return ProductView.of(await services.database.run(products.get, sku))
 
 
-@router.put("/{sku}", responses=refusals(errors.Conflict) | {201: {"model": ProductView}})
+@router.put("/{sku}", responses=may_refuse(errors.Conflict) | {201: {"model": ProductView}})
 async def put_product(
     caller: WritesProducts,
     sku: Annotated[Sku, Path(description="the product's `sku`")],

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from api.dependencies import By, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import ServiceAccountForm
 from api.identity.access import ChangesUsers
@@ -14,7 +14,7 @@ from models.identity import accounts
 router = APIRouter(prefix="/v1/service-accounts", tags=["users"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, responses=refusals(errors.NameTaken))
+@router.post("", status_code=201, responses=may_refuse(errors.NameTaken))
 async def make_service_account(
     caller: ChangesUsers, form: ServiceAccountForm, services: OurServices, by: By
 ) -> AccountView:

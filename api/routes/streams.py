@@ -9,10 +9,9 @@ from fastapi import APIRouter, Response
 from starlette.responses import StreamingResponse
 
 from api.dependencies import LastEventId, OrderId, OurServices
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
-from api.identity.access import Caller, Sees
-from api.routes.orders import visible_to
+from api.identity.access import Caller, Sees, visible_to
 from api.services import Services
 from api.views.orders import EventView
 from models import errors, orders
@@ -41,7 +40,7 @@ SENT = {
     "/{order_id}/stream",
     response_class=StreamingResponse,
     responses={
-        **refusals(errors.NotFound),
+        **may_refuse(errors.NotFound),
         200: {
             "content": {"text/event-stream": {"schema": SENT}},
             "description": "one event per order event; id = version",

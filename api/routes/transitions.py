@@ -6,11 +6,10 @@ from fastapi import APIRouter, Depends, Response
 
 from api import context, waiting
 from api.dependencies import By, IfMatch, OrderId, OurServices, TransitionId, Wait
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import TransitionForm
-from api.identity.access import Moves, Sees
-from api.routes.orders import acting_as, visible_to
+from api.identity.access import Moves, Sees, acting_as, visible_to
 from api.views.orders import OrderView, etag
 from api.views.transitions import TransitionView
 from models import errors, orders, transition_requests
@@ -45,7 +44,7 @@ async def _wish(caller: Moves, form: TransitionForm, expected_versions: IfMatch,
 @router.post(
     "",
     status_code=202,
-    responses={**refusals(*MAY_REFUSE), 202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}},
+    responses={**may_refuse(*MAY_REFUSE), 202: {"model": TransitionView}, 200: {"model": TransitionView | OrderView}},
 )
 async def request_transition(
     caller: Moves, order_id: OrderId, wish: Annotated[Wish, Depends(_wish)], services: OurServices, wait: Wait
@@ -74,7 +73,7 @@ async def request_transition(
     return _json(view, status, {"Location": view.links.self})
 
 
-@router.get("/{transition_id}", responses=refusals(errors.NotFound))
+@router.get("/{transition_id}", responses=may_refuse(errors.NotFound))
 async def get_transition(
     caller: Sees, order_id: OrderId, transition_id: TransitionId, services: OurServices
 ) -> TransitionView:

@@ -10,7 +10,7 @@ from api import malformed
 from api.answers import paging
 from api.answers.paging import Cursor, Limit
 from api.dependencies import By, OurServices, UserId
-from api.description.openapi import refusals
+from api.description.openapi import may_refuse
 from api.edge.json_bodies import JsonRoute
 from api.forms import Email, UserChange
 from api.identity.access import ChangesUsers, SeesUsers
@@ -43,7 +43,7 @@ def _address(spelled: str) -> str:
         raise errors.InvalidRequest(flaws=flaws) from None
 
 
-@router.get("", responses=refusals(malformed.InvalidCursor))
+@router.get("", responses=may_refuse(malformed.InvalidCursor))
 async def list_users(
     caller: SeesUsers,
     request: Request,
@@ -62,7 +62,7 @@ async def list_users(
     return PageView(data=[AccountView.of(each) for each in page], has_more=bool(following), next_cursor=following)
 
 
-@router.patch("/{user_id}", responses=refusals(errors.NotFound, errors.OwnAccount, errors.LastAdmin, errors.NoAdmin))
+@router.patch("/{user_id}", responses=may_refuse(errors.NotFound, errors.OwnAccount, errors.LastAdmin, errors.NoAdmin))
 async def change_user(
     caller: ChangesUsers, user_id: UserId, form: UserChange, services: OurServices, by: By
 ) -> AccountView:

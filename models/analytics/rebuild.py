@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 ORDERS_PER_BITE = 50_000
 EVENTS_PER_BITE = 50_000
-NOBODY, EVERYBODY = UUID(int=0), UUID(int=2**128 - 1)
+BEFORE_ALL, AFTER_ALL = UUID(int=0), UUID(int=2**128 - 1)
 
 
 class Run(Protocol):
@@ -54,8 +54,8 @@ def rebuild(run: Run, orders_per_bite: int = ORDERS_PER_BITE) -> Iterator[Progre
     while run(_restamp):
         pass
     upto, orders = run(_begin)
-    after, done = NOBODY, 0
-    while after != EVERYBODY:
+    after, done = BEFORE_ALL, 0
+    while after != AFTER_ALL:
         yield Progress(min(done, orders), orders)
         after = run(_count_behind, after, upto, orders_per_bite)
         done += orders_per_bite
@@ -91,10 +91,10 @@ def _begin(connection: Connection) -> tuple[str, int]:
 def _count_behind(connection: Connection, after: UUID, upto: str, orders: int) -> UUID:
     """Count the events of the next orders in the order of their ids; returns the last of them."""
     last = connection.execute(_LAST_OF_BITE, {"after": after, "orders": orders - 1}).scalar_one_or_none()
-    values = {"after": after, "last": last or EVERYBODY, "upto": upto}
+    values = {"after": after, "last": last or AFTER_ALL, "upto": upto}
     for each in AGGREGATES:
         _add_beside(connection, each, _OF_BITE, values)
-    return last or EVERYBODY
+    return last or AFTER_ALL
 
 
 def _swap(connection: Connection, since: str) -> Mapping[str, int]:

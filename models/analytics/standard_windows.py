@@ -1,4 +1,4 @@
-"""The standard windows, and the users with the highest revenue in each, computed ahead by beat.
+"""The standard windows, and the users with the highest revenue in each, computed ahead by a worker, on the timetable.
 
 Adding up a year of millions of orders takes seconds; here it is done once for everybody who asks, and never for more
 than a small share of the time.

@@ -13,11 +13,11 @@ from sqlalchemy import update as update_of
 
 from models import audit_log, errors
 from models.audit_log import EventName, Requester, SecurityEvent
-from models.identity import api_key_desk, revocations, sessions, totp
-from models.identity import users as user_table
+from models.identity import api_key_desk, revocations, sessions, totp, users
 from models.identity.permissions import Role
 from models.identity.sessions import Reason
-from models.identity.users import User, users
+from models.identity.users import User
+from models.identity.users import users as user_table
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def open_service(connection: Connection, name: str, role: Role, by: UUID | None,
     Raises:
         errors.Forbidden, errors.NameTaken, errors.NoAdmin
     """
-    if by is not None and not user_table.is_admin(user_table.by_id(connection, by)):
+    if by is not None and not users.is_admin(users.by_id(connection, by)):
         raise errors.Forbidden
-    service = user_table.register_service(connection, name, role)
+    service = users.register_service(connection, name, role)
     facts = {"role": str(role), "kind": "service"}
     audit_log.record(connection, SecurityEvent(EventName.USER_CREATED, requester, service.id, facts))
     return service
@@ -49,9 +49,13 @@ def change_password(
 
     False, and nothing is changed, if it was replaced by somebody else, or the user disabled, since `user` was read.
     """
-    mine = (users.c.id == user.id, users.c.password_hash == user.password_hash, users.c.disabled_at.is_(None))
+    mine = (
+        user_table.c.id == user.id,
+        user_table.c.password_hash == user.password_hash,
+        user_table.c.disabled_at.is_(None),
+    )
     # First the user, then the sessions: a login that is about to begin one is waited for, and its session found.
-    if connection.execute(update_of(users).where(*mine).values(password_hash=password_hash)).rowcount == 0:
+    if connection.execute(update_of(user_table).where(*mine).values(password_hash=password_hash)).rowcount == 0:
         return False
     sessions.end_all(connection, user.id, Reason.PASSWORD_CHANGED, but=kept)
     audit_log.record(connection, SecurityEvent(EventName.PASSWORD_CHANGED, requester, user.id))
@@ -60,7 +64,7 @@ def change_password(
 
 def set_password(connection: Connection, user_id: UUID, password_hash: str, requester: Requester) -> None:
     """Replace a password that the owner has lost, or somebody else has found; end all sessions, and all API keys."""
-    connection.execute(update_of(users).where(users.c.id == user_id).values(password_hash=password_hash))
+    connection.execute(update_of(user_table).where(user_table.c.id == user_id).values(password_hash=password_hash))
     sessions.end_all(connection, user_id, Reason.PASSWORD_SET)
     totp.forget_pending(connection, user_id)
     api_key_desk.revoke_all(connection, user_id, requester)
@@ -69,8 +73,8 @@ def set_password(connection: Connection, user_id: UUID, password_hash: str, requ
 
 def rehash(connection: Connection, user: User, password_hash: str) -> User:
     """Store another hash of the same password. Whoever replaced the password meanwhile has the last word."""
-    same = (users.c.id == user.id, users.c.password_hash == user.password_hash)
-    stored = update_of(users).where(*same).values(password_hash=password_hash).returning(users)
+    same = (user_table.c.id == user.id, user_table.c.password_hash == user.password_hash)
+    stored = update_of(user_table).where(*same).values(password_hash=password_hash).returning(user_table)
     row = connection.execute(stored).one_or_none()
     return User.of(row) if row else user
 
@@ -85,7 +89,7 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
         errors.NoAdmin: it is a service account, which is to be an admin.
     """
     held = _hold(connection, user_id, by)
-    if by is not None and not user_table.is_admin(held.get(by)):
+    if by is not None and not users.is_admin(held.get(by)):
         raise errors.Forbidden
     if user_id not in held:
         raise errors.NotFound
@@ -96,7 +100,9 @@ def change(connection: Connection, user_id: UUID, wanted: Change, by: UUID | Non
     values = _values(user, wanted)
     if not values:
         return user
-    changed = connection.execute(update_of(users).where(users.c.id == user_id).values(values).returning(users)).one()
+    changed = connection.execute(
+        update_of(user_table).where(user_table.c.id == user_id).values(values).returning(user_table)
+    ).one()
     if wanted.disabled:
         sessions.end_all(connection, user_id, Reason.DISABLED)
         totp.forget_pending(connection, user_id)
@@ -118,18 +124,20 @@ def _record(connection: Connection, before: User, after: User, requester: Reques
 def _hold(connection: Connection, user_id: UUID, by: UUID | None) -> dict[UUID, User]:
     """The user, whoever asks, and all admins, locked in one sequence: of two admins who demote each other at once, one
     comes second and is no admin any more."""
-    active_admin = and_(users.c.role == Role.ADMIN, users.c.disabled_at.is_(None))
-    concerned = or_(users.c.id.in_([each for each in (user_id, by) if each is not None]), active_admin)
+    active_admin = and_(user_table.c.role == Role.ADMIN, user_table.c.disabled_at.is_(None))
+    concerned = or_(user_table.c.id.in_([each for each in (user_id, by) if each is not None]), active_admin)
     # Not FOR UPDATE, which would hold up their orders: these have foreign keys.
-    rows = connection.execute(select(users).where(concerned).order_by(users.c.id).with_for_update(key_share=True))
+    rows = connection.execute(
+        select(user_table).where(concerned).order_by(user_table.c.id).with_for_update(key_share=True)
+    )
     return {row.id: User.of(row) for row in rows}
 
 
 def _check_lockout(user: User, wanted: Change, by: UUID | None, held: dict[UUID, User]) -> None:
     keeps_role = wanted.role in (None, Role.ADMIN)
-    if not user_table.is_admin(user) or (keeps_role and not wanted.disabled):
+    if not users.is_admin(user) or (keeps_role and not wanted.disabled):
         return
-    if not any(user_table.is_admin(other) for other in held.values() if other.id != user.id):
+    if not any(users.is_admin(other) for other in held.values() if other.id != user.id):
         raise errors.LastAdmin
     if user.id == by:
         raise errors.OwnAccount
@@ -143,7 +151,7 @@ def _values(user: User, wanted: Change) -> dict[str, object]:
     if wanted.disabled and user.disabled_at is None:
         values["disabled_at"] = func.now()
     if values:
-        values["token_epoch"] = users.c.token_epoch + 1
+        values["token_epoch"] = user_table.c.token_epoch + 1
     if wanted.disabled is False and user.disabled_at is not None:
         values["disabled_at"] = None
     return values

@@ -19,7 +19,6 @@ from runtime.settings import Settings
 
 ISSUER = "Order Pipeline"
 PURPOSE = "totp-secrets"
-STEP_SECONDS = 30
 # Clocks of phones are a little off, and people take a moment to type (RFC 6238, section 5.2).
 STEPS_AROUND = 1
 WRONG_CODES_FREE = 5

@@ -1,1 +1,1 @@
-"""What can be typed below `orders`. What a command does is the module of the same name in `ops/`."""
+"""What can be typed below `orders`, where it takes more than a few lines; the rest is `ops/cli.py`."""

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from api_client import ORDERS, Client, Shop, assert_problem, pages
 
-from api.answers import exports
+from api.answers import exports, media_types
 from models.identity.users import User
 from runtime import settings, shutdown
 
@@ -20,7 +20,6 @@ NDJSON, CSV = {"Accept": "application/x-ndjson"}, {"Accept": "text/csv"}
 SEVERAL_PAGES = 2 * exports.ORDERS_PER_PAGE + 1
 # More than the buffers between a server and a client that does not read take up.
 BULKY = {f"name-{number}": "x" * 500 for number in range(20)}
-BULKY_ORDERS = 25 * exports.ORDERS_PER_PAGE
 
 
 def fill(shop: Shop, user: User, orders: int, **values: Any) -> None:
@@ -142,22 +141,22 @@ def test_an_export_is_cut_off_when_the_process_is_asked_to_stop(
 @pytest.mark.parametrize(
     ("accept", "answer"),
     [
-        ("", exports.JSON),
-        ("*/*", exports.JSON),
-        ("application/json", exports.JSON),
-        ("text/html, nonsense;;q=, */*;q=0.1", exports.JSON),
-        ("text/csv", exports.CSV),
-        ("Text/CSV; q=0.5", exports.CSV),
-        ("text/csv;q=0", exports.JSON),
-        ("text/csv;q=x", exports.JSON),
-        ("text/csv;q=nan", exports.JSON),
-        ("text/csv, */*", exports.CSV),
-        ("text/csv;q=0.5, */*", exports.JSON),
-        ("application/json, text/csv", exports.JSON),
-        ("application/json;q=0.5, text/csv", exports.CSV),
-        ("application/x-ndjson, text/csv;q=0.9", exports.NDJSON),
-        ("text/csv, application/x-ndjson;q=0.9", exports.CSV),
+        ("", media_types.JSON),
+        ("*/*", media_types.JSON),
+        ("application/json", media_types.JSON),
+        ("text/html, nonsense;;q=, */*;q=0.1", media_types.JSON),
+        ("text/csv", media_types.CSV),
+        ("Text/CSV; q=0.5", media_types.CSV),
+        ("text/csv;q=0", media_types.JSON),
+        ("text/csv;q=x", media_types.JSON),
+        ("text/csv;q=nan", media_types.JSON),
+        ("text/csv, */*", media_types.CSV),
+        ("text/csv;q=0.5, */*", media_types.JSON),
+        ("application/json, text/csv", media_types.JSON),
+        ("application/json;q=0.5, text/csv", media_types.CSV),
+        ("application/x-ndjson, text/csv;q=0.9", media_types.NDJSON),
+        ("text/csv, application/x-ndjson;q=0.9", media_types.CSV),
     ],
 )
 def test_the_media_type_is_negotiated(accept: str, answer: str) -> None:
-    assert exports.wanted(accept) == answer
+    assert media_types.wanted(accept) == answer

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INCLUDED = [name.rstrip("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]]
 # Benchmarks belong into the image from the day on which the command line imports them.
 IMPORTED = re.compile(r"^(?:from|import) benchmarks\b", re.MULTILINE)
-WITH_BENCHMARKS = any(IMPORTED.search(path.read_text()) for path in (ROOT / "ops").glob("*.py"))
+WITH_BENCHMARKS = any(IMPORTED.search(path.read_text()) for path in (ROOT / "ops").rglob("*.py"))
 PACKAGES = [name for name in INCLUDED if name != "benchmarks" or WITH_BENCHMARKS]
 
 

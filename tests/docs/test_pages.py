@@ -1,4 +1,4 @@
-"""What README.md and docs/ say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
+"""What README.md, CONTRIBUTING.md and docs/ say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
 
 import importlib.util
 import re
@@ -22,7 +22,7 @@ from runtime.database import Role
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -197,6 +197,12 @@ def test_every_orders_command_exists(page: Path) -> None:
 
 
 @each_page
+def test_every_target_of_make_is_there(page: Path) -> None:
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    assert {code.split()[1] for code in CODE.findall(prose(page)) if code.startswith("make ")} <= targets
+
+
+@each_page
 def test_every_module_to_be_run_is_there(page: Path) -> None:
     for code in CODE.findall(prose(page)):
         if code.startswith("python -m "):
@@ -272,10 +278,12 @@ def test_the_table_of_what_is_kept_is_that_of_the_rules() -> None:
 
 def test_the_map_has_each_module_and_each_room_of_the_large_packages_once() -> None:
     section = (ROOT / "docs/architecture.md").read_text().partition("### Where to look first")[2].partition("\n## ")[0]
-    packages = [ROOT / name for name in ("api", "models", "workers")]
-    modules = [path.relative_to(ROOT).as_posix() for package in packages for path in package.glob("[!_]*.py")]
-    rooms = [path.parent.relative_to(ROOT).as_posix() + "/" for each in packages for path in each.glob("*/__init__.py")]
-    assert sorted(code for code in CODE.findall(section) if "/" in code) == sorted(modules + rooms)
+    large = ("api", "models", "workers")
+    modules = [path.relative_to(ROOT).as_posix() for name in large for path in (ROOT / name).glob("[!_]*.py")]
+    initials = [path for name in (*large, "ops") for path in (ROOT / name).glob("*/__init__.py")]
+    rooms = [path.parent.relative_to(ROOT).as_posix() + "/" for path in initials]
+    named = [code for code in CODE.findall(section) if code.startswith(large) or code.endswith("/")]
+    assert sorted(code for code in named if "/" in code) == sorted(modules + rooms)
 
 
 def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
