@@ -1,4 +1,4 @@
-"""What README.md, CONTRIBUTING.md and docs/ say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
+"""What the pages say is compared with what is there: files, tests, commands, settings, pictures, SQL."""
 
 import importlib.util
 import re

@@ -38,7 +38,8 @@ MADE_UP = {
 MANY_ORDERS = """
     INSERT INTO orders (id, number, user_id, status, version, currency, total_minor, metadata, placed_at, placed_on,
         updated_at)
-    SELECT uuidv7(), n::text, user_id, status, version, currency, total_minor, metadata, placed_at, placed_on, updated_at
+    SELECT uuidv7(), n::text, user_id, status, version, currency, total_minor, metadata, placed_at, placed_on,
+        updated_at
     FROM (SELECT * FROM orders LIMIT 1) AS one, generate_series(1, 100) AS n
 """
 
