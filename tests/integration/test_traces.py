@@ -46,6 +46,14 @@ class Traces:
     def parts_of(self, span: ReadableSpan) -> list[ReadableSpan]:
         return [each for each in self.spans if each.parent and each.parent.span_id == id_of(span)]
 
+    def told(self, span: ReadableSpan, depth: int = 0) -> Iterator[str]:
+        """The span and what is part of it, a line each, for people."""
+        milliseconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e6
+        statement = " ".join(str(facts(span).get("db.query.text", "")).split())[:60]
+        yield f"{milliseconds:8.2f} ms  {'    ' * depth}{span.name}  {statement}".rstrip()
+        for part in self.parts_of(span):
+            yield from self.told(part, depth + 1)
+
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context
@@ -86,6 +94,7 @@ def deliver(kind: str, ids: Sequence[int], **headers: object) -> None:
 def test_one_trace_leads_from_the_request_to_the_last_statement(
     shop: Shop, as_customer: Client, traces: Traces
 ) -> None:
+    """`make test ARGS="-n 0 -rP tests/integration/test_traces.py -k last_statement"` prints the trace."""
     answer = as_customer.order()
     request = traces.request()
     assert facts(request)["http.response.status_code"] == 201
@@ -104,6 +113,7 @@ def test_one_trace_leads_from_the_request_to_the_last_statement(
         assert statements, part.name
         assert all(facts(each)["db.system.name"] == "postgresql" for each in statements)
     assert any("INSERT INTO outbox" in str(facts(each)["db.query.text"]) for each in traces.parts_of(parts[0]))
+    sys.stdout.write("\n".join(traces.told(request)) + "\n")
 
 
 def test_a_batch_of_several_orders_has_links_to_the_requests_of_all(
