@@ -2,7 +2,7 @@
 
 That work had become a dead letter stood in no log; that leases were overrun, as a number alone; that the database was
 away under a batch, without what it had said. Beat took every error, its own bugs too, for a database that it could not
-reach, and kept the traceback to itself.
+reach, and kept the traceback to itself. And the acceptor, when it was full or had to try again, said nothing at all.
 """
 
 import json
@@ -12,6 +12,7 @@ from log_lines import log_of
 from world import World
 
 CANARY = "canary-4711"
+FEW = 4  # two for each window that it lasts for: usually that is one
 Lines = list[dict[str, Any]]
 
 # A worker that is given these rows, and a relay whose broker loses what it is told.
@@ -127,3 +128,59 @@ def test_beat_tells_a_database_that_is_away_from_a_bug_of_its_own(world: World) 
     assert (bug["error"], bug["sqlstate"]) == ("ProgrammingError", "42P01")
     frames = [frame["name"] for each in bug["exception"] for frame in each["frames"]]
     assert "tick" in frames and "_lead" in frames
+
+
+# Two batches of fifty: the first of an acceptor without a place, the other in front of a locked table.
+CROWD = """
+import asyncio
+from datetime import UTC
+from uuid import UUID
+
+from api.acceptor import Acceptor, hurried_engine
+from api.database import Database
+from api.views.orders import AnswerRenderer
+from models.acceptance import Item, Request, Terms
+from models.lifecycle import Actor, Policy
+from runtime import database, settings
+
+def asked(place, key):
+    items = (Item("{sku}", 1),)
+    return Request(UUID("{user}"), Actor.OWNER, key, b"x", items, request_id=f"request-{{place}}")
+
+async def crowd(waiting_max, key):
+    configured = settings.current()
+    transactional, hurried = database.async_engine(configured, database.Role.API), hurried_engine(configured)
+    terms = Terms(Policy.of(configured), UTC, AnswerRenderer())
+    acceptor = Acceptor(Database(hurried), Database(transactional), terms, waiting_max=waiting_max)
+    requests = [asked(place, f"{{key}}-{{place}}") for place in range(50)]
+    answers = await asyncio.gather(*map(acceptor.accept, requests), return_exceptions=True)
+    await acceptor.close()
+    await hurried.dispose()
+    await transactional.dispose()
+    return answers
+
+async def main():
+    await crowd(0, "{canary}")
+    with database.transaction(database.Role.OWNER) as holder:
+        holder.exec_driver_sql("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        locked = asyncio.create_task(crowd(2048, "{canary}"))
+        await asyncio.sleep(0.5)
+    assert all(answer.status == 201 for answer in await locked)
+
+asyncio.run(main())
+"""
+
+
+def test_a_storm_of_orders_that_cannot_be_written_is_told_in_few_lines_and_whole(world: World) -> None:
+    lines = log_of(CROWD.format(sku=world.product().sku, user=world.user().id, canary=CANARY))
+    full = told(lines, "too many orders wait to be written, and further ones are refused")
+    assert [(line["times"], line["orders"]) for line in full] == [(1, 1), (49, 49)]
+    assert full[0]["request_ids"] == ["request-0"]
+    assert full[1]["request_ids"] == [f"request-{place}" for place in range(1, 6)]
+
+    split = told(lines, "a batch of orders failed, and each is written alone")
+    assert sum(line["orders"] for line in split) == 50 and len(split) <= FEW
+    waits = told(lines, "an order waits for a lock, alone")
+    assert waits and len(waits) <= FEW and all(len(line["request_ids"]) <= 5 for line in waits)
+    assert {(line["error"], line["sqlstate"]) for line in (*split, *waits)} == {("OperationalError", "55P03")}
+    assert {line["level"] for line in lines} == {"warning"} and CANARY not in json.dumps(lines)
