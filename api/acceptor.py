@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import Database
 from api.group_commit import Closed, GroupCommit, QueueFull
+from api.hitches import Hitches
 from api.metrics.measures import ACCEPTED, REFUSED, REPLAYED, Measures
 from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
 from runtime import database, tracing
 from runtime.settings import Settings
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 WRITERS = 2
@@ -37,6 +37,15 @@ PATIENCE_SECONDS = 2.0
 # At some thousand orders a second, who stands at the end of this queue still gets an answer within a second.
 WAITING_MAX = 2048
 TRIES = 5
+
+# What keeps an order from being written at the first try, as the log names it.
+FULL = "too many orders wait to be written, and further ones are refused"
+LOST = "orders cannot be written, and are refused"
+SPLIT = "a batch of orders failed, and each is written alone"
+WAITS = "an order waits for a lock, alone"
+CROWDED = "too many orders wait for locks, and further ones are refused"
+AGAIN = "a batch of orders is written again"
+GIVEN_UP = "a batch of orders was tried often enough, and is refused"
 
 
 def hurried_engine(settings: Settings) -> AsyncEngine:
@@ -70,7 +79,9 @@ class Acceptor:
             writers=WRITERS,
             waiting_max=waiting_max,
             tell_waiting=self._measures.waiting,
+            tell_failed=self._tell_failed,
         )
+        self._hitches = Hitches()
         self._alone = asyncio.Semaphore(CONNECTIONS - WRITERS)
         self._patient = asyncio.Semaphore(PATIENT_MAX)
 
@@ -85,9 +96,10 @@ class Acceptor:
             outcome = await self._group.submit(request)
         except QueueFull:
             self._measures.full()
-            raise errors.Unavailable from None
+            self._hitches.note(FULL, [request])
+            raise errors.Unavailable(cause=errors.Cause.ACCEPTOR_FULL) from None
         except Closed:
-            raise errors.Unavailable from None
+            raise errors.Unavailable(cause=errors.Cause.STOPPING) from None
         if isinstance(outcome, errors.OrderPipelineError):
             raise outcome
         self._note(outcome)
@@ -108,16 +120,20 @@ class Acceptor:
         Raises:
             errors.OrderPipelineError: a refusal of the whole; nothing of it was written.
         """
-        return await _settle(self._transactional, acceptance.accept_together, requests, self._terms)
+        return await self._settle(self._transactional, acceptance.accept_together, requests)
 
     async def close(self) -> None:
         """Answer what was taken, and take nothing more."""
         await self._group.close()
+        self._hitches.close()
+
+    def _tell_failed(self, batch: Sequence[Request], error: Exception) -> None:
+        self._hitches.note(LOST if database.is_unavailable(error) else SPLIT, batch, error)
 
     async def _write(self, batch: Sequence[Request]) -> Sequence[Outcome]:
         self._measures.wrote(len(batch))
         with _traced(batch):
-            return await _settle(self._hurried, acceptance.accept, batch, self._terms)
+            return await self._settle(self._hurried, acceptance.accept, batch)
 
     async def _write_alone(self, request: Request) -> Outcome:
         try:
@@ -135,37 +151,43 @@ class Acceptor:
         Raises:
             Exception: the reason for waiting, if too many have one.
         """
+        self._hitches.note(WAITS, [request], reason)
         try:
             await asyncio.wait_for(self._patient.acquire(), PATIENCE_SECONDS)
         except TimeoutError:
+            self._hitches.note(CROWDED, [request], reason)
             raise reason from None
         try:
             with _traced([request]):
-                return await _settle(self._transactional, acceptance.accept, [request], self._terms)
+                return await self._settle(self._transactional, acceptance.accept, [request])
         finally:
             self._patient.release()
+
+    async def _settle(
+        self,
+        where: Database,
+        verb: Callable[[Connection, Sequence[Request], Terms], Sequence[R]],
+        batch: Sequence[Request],
+    ) -> Sequence[R]:
+        """Run a verb anew as long as other orders get in before its references, or its connection turns out to be dead.
+
+        Where the connection died after the commit, the second run finds the answers of the first under their keys.
+
+        Raises:
+            errors.Unavailable: that goes on and on.
+        """
+        for _ in range(TRIES):
+            try:
+                return await where.run(verb, batch, self._terms)
+            except acceptance.ReferenceRace as race:
+                self._hitches.note(AGAIN, batch, race)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._hitches.note(AGAIN, batch, error)
+        self._hitches.note(GIVEN_UP, batch)
+        raise errors.Unavailable(cause=errors.Cause.TRIES_EXHAUSTED)
 
 
 def _traced(batch: Sequence[Request]) -> AbstractContextManager[None]:
     return tracing.batch("accept orders", [request.traceparent for request in batch], len(batch))
-
-
-async def _settle(
-    where: Database, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
-) -> R:
-    """Run a verb anew as long as other orders get in before its references, or its connection turns out to be dead.
-
-    Where the connection died after the commit, the second run finds the answers of the first under their keys.
-
-    Raises:
-        errors.Unavailable: that goes on and on.
-    """
-    for _ in range(TRIES):
-        try:
-            return await where.run(verb, *args, **kwargs)
-        except acceptance.ReferenceRace:
-            continue
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-    raise errors.Unavailable

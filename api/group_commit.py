@@ -52,6 +52,7 @@ class GroupCommit(Generic[Request, Outcome]):
         waiting_max: how many requests may wait for a writer.
         patience_seconds: after how long a commit is held up (by a lock, by the disk), and somebody else takes the next.
         tell_waiting: is told how many wait, whenever that has changed.
+        tell_failed: is told which batch has failed, once, and why.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class GroupCommit(Generic[Request, Outcome]):
         waiting_max: int = 2048,
         patience_seconds: float = 0.02,
         tell_waiting: Callable[[int], object] = lambda _: None,
+        tell_failed: Callable[[Sequence[Request], Exception], object] = lambda _batch, _error: None,
     ) -> None:
         self._write = write
         self._write_alone = write_alone
@@ -74,6 +76,7 @@ class GroupCommit(Generic[Request, Outcome]):
         self._waiting_max = waiting_max
         self._patience_seconds = patience_seconds
         self._tell_waiting = tell_waiting
+        self._tell_failed = tell_failed
         self._waiting: deque[_Entry[Request, Outcome]] = deque()
         self._writing = self._held_up = 0
         self._writers: set[asyncio.Task[None]] = set()
@@ -164,6 +167,7 @@ class GroupCommit(Generic[Request, Outcome]):
 
     def _after_failure(self, batch: Sequence[_Entry[Request, Outcome]], error: Exception) -> None:
         """The batch has no outcomes: find whose fault it was by writing each alone, where that can be told."""
+        self._tell_failed([entry.request for entry in batch], error)
         for entry in batch:
             if self._concerns_all(error):
                 entry.fail(error)

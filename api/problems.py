@@ -16,7 +16,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from api import context, malformed
 from models import errors
@@ -93,18 +93,36 @@ def document(error: errors.OrderPipelineError, request_id: str | None) -> bytes:
 
 
 class Problem(Response):
-    """A problem document, with the code that it names."""
+    """A problem document. Its code, and a cause that it does not tell, are on the request's line in the log."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, code: str, content: bytes, status: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        content: bytes,
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        cause: errors.Cause | None = None,
+    ) -> None:
         super().__init__(content, status, headers)
         self.code = code
+        self._facts = {"code": code, "cause": cause} if cause else {"code": code}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Bound, and not handed over to whoever writes the line: so requests that are not refused pay nothing for it.
+        logs.bind(**self._facts)
+        await super().__call__(scope, receive, send)
+
+
+def stored(body: bytes, status: int, headers: Mapping[str, str]) -> Problem:
+    """A refusal that was kept with its key, and is sent as it was kept."""
+    return Problem(json.loads(body)["code"], body, status, headers)
 
 
 def response(error: errors.OrderPipelineError) -> Problem:
     status = status_of(type(error))
-    answer = Problem(error.code, document(error, context.request_id()), status)
+    answer = Problem(error.code, document(error, context.request_id()), status, cause=error.cause)
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if status in LAST_WORDS:
@@ -196,8 +214,14 @@ def _database_refusal(error: Exception) -> Problem:
         return response(errors.InvalidToken())
     if not database.is_unavailable(error) and not database.is_worth_retrying(error):
         return _bug(error)
-    log.warning("the database is unavailable", error=type(error).__name__, sqlstate=database.sqlstate(error))
-    return response(errors.Unavailable())
+    log.warning("the database is unavailable", **database.cause(error))
+    return response(errors.Unavailable(cause=_cause(error)))
+
+
+def _cause(error: Exception) -> errors.Cause:
+    if isinstance(error, PoolTimeout):
+        return errors.Cause.NO_CONNECTION
+    return errors.Cause.DATABASE_LOST if database.is_unavailable(error) else errors.Cause.DATABASE_BUSY
 
 
 def _bug(error: Exception) -> Problem:

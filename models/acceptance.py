@@ -144,7 +144,8 @@ def accept(connection: Connection, batch: Sequence[Request], terms: Terms, route
             if not outcomes:
                 raise
             break  # What was settled may be committed: it keeps its outcomes, and the rest may come again.
-    return [outcomes.get(place) or errors.Unavailable() for place in range(len(batch))]
+    lost = errors.Cause.TRIES_EXHAUSTED
+    return [outcomes.get(place) or errors.Unavailable(cause=lost) for place in range(len(batch))]
 
 
 def accept_together(connection: Connection, batch: Sequence[Request], terms: Terms) -> list[Answer]:

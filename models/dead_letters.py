@@ -188,10 +188,13 @@ _NOTE = text(
         UPDATE dead_letters SET attempts = attempts + 1, last_at = now() WHERE id = (
             SELECT max(id) FROM dead_letters
             WHERE resolved_at IS NULL AND origin = 'message' AND kind = :kind AND error = :error)
-        RETURNING id
+        RETURNING attempts
+    ), new AS (
+        INSERT INTO dead_letters (origin, kind, error, attempts, first_at, last_at)
+        SELECT 'message', :kind, :error, 1, now(), now() WHERE NOT EXISTS (SELECT 1 FROM known)
+        RETURNING attempts
     )
-    INSERT INTO dead_letters (origin, kind, error, attempts, first_at, last_at)
-    SELECT 'message', :kind, :error, 1, now(), now() WHERE NOT EXISTS (SELECT 1 FROM known)
+    SELECT attempts FROM known UNION ALL SELECT attempts FROM new
     """
 ).bindparams(bindparam("kind", type_=Text), bindparam("error", type_=Text))
 
@@ -229,6 +232,7 @@ def _fail(connection: Connection, step: Step, policy: Policy) -> None:
             raise
 
 
-def note_message(connection: Connection, kind: str, error: str) -> None:
-    """Keep that a message was refused which no outbox row stood behind; its `attempts` are how often it came."""
-    connection.execute(_NOTE, {"kind": kind, "error": error})
+def note_message(connection: Connection, kind: str, error: str) -> int:
+    """Keep that a message was refused which no outbox row stood behind; its `attempts` are how often it came, which is
+    returned."""
+    return int(connection.execute(_NOTE, {"kind": kind, "error": error}).scalar_one())

@@ -22,6 +22,7 @@ The HTTP status of each class stands in `api/problems.py` and nowhere else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from inspect import getdoc
 from typing import ClassVar
 from uuid import UUID
@@ -36,10 +37,27 @@ class Flaw:
     detail: str
 
 
+class Cause(StrEnum):
+    """What the service lacked when it could not answer. It is told to our log, and not to who asked: docs/operations.md
+    says what to do about each."""
+
+    STOPPING = "stopping"
+    ACCEPTOR_FULL = "acceptor_full"
+    TRIES_EXHAUSTED = "tries_exhausted"
+    HASHING_FULL = "hashing_full"
+    HASHING_SLOW = "hashing_slow"
+    REVOCATIONS_UNSEEN = "revocations_unseen"
+    ROLLUPS_UNTRUSTED = "rollups_untrusted"
+    NO_CONNECTION = "no_connection"
+    DATABASE_LOST = "database_lost"
+    DATABASE_BUSY = "database_busy"
+
+
 class OrderPipelineError(Exception):
     """The request could not be fulfilled."""
 
     code: ClassVar[str] = "error"
+    cause: Cause | None = None
 
     def __init__(self, detail: str | None = None, *, flaws: Sequence[Flaw] = ()) -> None:
         self.detail = detail or getdoc(type(self)) or ""
@@ -367,6 +385,10 @@ class Unavailable(OrderPipelineError):
     """The service cannot answer right now; retry in a moment."""
 
     code = "unavailable"
+
+    def __init__(self, detail: str | None = None, *, cause: Cause | None = None) -> None:
+        super().__init__(detail)
+        self.cause = cause
 
 
 class TookTooLong(Unavailable):

@@ -74,6 +74,16 @@ class Due(NamedTuple):
     traceparent: str | None = None
 
 
+class Failed(NamedTuple):
+    """A row that has failed, and how often by now."""
+
+    id: int
+    kind: str
+    order_id: UUID | None
+    attempts: int
+    request_id: str | None
+
+
 @dataclass(frozen=True)
 class Backlog:
     """What waits of one kind: how many rows, how many of them are due, and for how long the oldest of these."""
@@ -129,14 +139,12 @@ _BACKLOG = text(
 # A row that was postponed waits for its time, not for the end of its lease.
 _PRESENT = text("SELECT id, attempts FROM outbox WHERE id = ANY(:ids) AND available_at <= now()").bindparams(_IDS)
 
-_REQUEST_IDS = text("SELECT DISTINCT request_id FROM outbox WHERE id = ANY(:ids)").bindparams(_IDS)
-
 _POSTPONE = text(
     """
     UPDATE outbox SET attempts = attempts + 1, last_error = :error,
         available_at = clock_timestamp() + least(interval '1 second' * 2 ^ attempts, :back_off_max)
     WHERE id IN (SELECT id FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED)
-    RETURNING id, attempts
+    RETURNING id, kind, order_id, attempts, request_id
     """
 ).bindparams(_IDS)
 
@@ -214,12 +222,7 @@ def due_of_kind(connection: Connection, ids: Collection[int], kind: str) -> list
     return list(connection.execute(_DUE_OF_KIND, {"ids": list(ids), "kind": kind}).scalars())
 
 
-def request_ids(connection: Connection, ids: Collection[int]) -> list[str]:
-    """The requests that asked for these rows."""
-    return [each for each in connection.execute(_REQUEST_IDS, {"ids": list(ids)}).scalars() if each]
-
-
-def postpone(connection: Connection, ids: Sequence[int], error: str) -> dict[int, int]:
-    """Count a failed attempt and wait before the next; returns how often each row has failed now."""
+def postpone(connection: Connection, ids: Sequence[int], error: str) -> list[Failed]:
+    """Count a failed attempt and wait before the next; returns the rows for which it was counted."""
     rows = connection.execute(_POSTPONE, {"ids": list(ids), "error": error, "back_off_max": BACK_OFF_MAX})
-    return {row.id: row.attempts for row in rows}
+    return [Failed(*row) for row in rows]

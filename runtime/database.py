@@ -223,3 +223,20 @@ def sqlstate(error: BaseException) -> str | None:
 def violated_constraint(error: BaseException) -> str | None:
     """The name of the constraint, or unique index, that refused a row, if one did."""
     return getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)
+
+
+def cause(error: BaseException) -> dict[str, str]:
+    """What a log line may say of any error: its type and, where PostgreSQL has told them, its code and the constraint.
+
+    Not its message, which quotes a value that cannot be read.
+    """
+    told = {"sqlstate": sqlstate(error), "constraint": violated_constraint(error)}
+    return {"error": type(error).__name__, **{name: value for name, value in told.items() if value}}
+
+
+def cause_in_words(error: BaseException) -> dict[str, str]:
+    """As `cause`, with the database's message, or that of the connection: for statements that carry nothing of a
+    client's, or none of whose values can be at fault."""
+    original = getattr(error, "orig", None) or error
+    words = str(original).partition("\n")[0] if isinstance(original, psycopg.Error | OSError) else ""
+    return cause(error) | ({"message": words} if words else {})

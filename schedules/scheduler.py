@@ -59,7 +59,9 @@ class PostgresScheduler(Scheduler):
         try:
             wait = self._lead()
         except Exception as error:
-            log.warning("beat cannot reach the database, trying again", error=type(error).__name__)
+            is_expected = database.is_unavailable(error)
+            what = "beat cannot reach the database, trying again" if is_expected else "beat stumbles and starts again"
+            log.warning(what, **database.cause_in_words(error), exc_info=not is_expected)
             self._let_go()
             return float(SLEEP_MAX_SECONDS)
         return min(max(wait.total_seconds(), SLEEP_MIN_SECONDS), SLEEP_MAX_SECONDS)
@@ -71,7 +73,7 @@ class PostgresScheduler(Scheduler):
                 with self._connection.begin():
                     self._presence.leave(self._connection)
             except Exception as error:
-                log.warning("beat cannot say that it goes", error=type(error).__name__)
+                log.warning("beat cannot say that it goes", **database.cause_in_words(error))
         self._let_go()
 
     def _lead(self) -> timedelta:

@@ -82,9 +82,10 @@ def _do(kind: str, verb: Verb, ids: Sequence[int]) -> int:
 def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) -> int:
     if database.is_unavailable(error):
         # Nothing is wrong with the work. Its rows are still there, and their leases bring them back.
-        log.warning("the database is unavailable; the batch will come again", kind=kind, rows=len(ids))
+        what = "the database is unavailable; the batch will come again"
+        log.warning(what, kind=kind, rows=len(ids), **database.cause_in_words(error))
     elif len(ids) > 1:
-        log.warning("batch failed, trying its halves", kind=kind, rows=len(ids), error=type(error).__name__)
+        log.warning("batch failed, trying its halves", kind=kind, rows=len(ids), **database.cause(error))
         middle = len(ids) // 2
         return _attempt(kind, verb, ids[:middle]) + _attempt(kind, verb, ids[middle:])
     else:
@@ -93,8 +94,7 @@ def _after_failure(kind: str, verb: Verb, ids: Sequence[int], error: Exception) 
 
 
 def _count_attempt(kind: str, ids: Sequence[int], error: Exception) -> None:
-    with database.transaction() as connection:
-        origins = outbox.request_ids(connection, ids)
-    counted = attempts.count(ids, attempts.summary_of(error), attempts.trace_of(error))
+    failed = attempts.count(ids, error)
     # Of the requests that the message names, only that of the row which failed.
-    log.error("work failed", kind=kind, attempts=counted, request_ids=origins, exc_info=error)
+    origins = attempts.origins_of(failed)
+    log.error("work failed", kind=kind, attempts={row.id: row.attempts for row in failed}, **origins, exc_info=error)

@@ -48,8 +48,9 @@ def refuse(name: str, why: str, ids: Sequence[int] = ()) -> None:
     """Count an attempt for the rows of this kind that the message names; keep a dead letter if there are none."""
     with database.transaction() as connection:
         rows = outbox.due_of_kind(connection, ids, name)
-        if not rows:
-            dead_letters.note_message(connection, name, why)
+        times = 0 if rows else dead_letters.note_message(connection, name, why)
+    log.error("message refused", kind=name, why=why, rows=len(rows))
     if rows:
         attempts.count(rows, why)
-    log.error("message refused", kind=name, why=why, rows=len(rows))
+    else:
+        attempts.tell_of_letter(name, why, times)

@@ -195,7 +195,9 @@ class Relay:
 
 
 def _count_attempts(ids: Sequence[int]) -> Collection[int]:
-    counted = attempts.count(ids, LEASE_OVERRUN) if ids else {}
-    if counted:
-        log.warning("leases overrun", rows=len(counted))
-    return counted
+    failed = attempts.count(ids, LEASE_OVERRUN) if ids else []
+    if failed:
+        kinds = dict(Counter(row.kind for row in failed))
+        orders = [str(row.order_id) for row in failed if row.order_id][: attempts.NAMED_MAX]
+        log.warning("leases overrun", rows=len(failed), kinds=kinds, orders=orders, **attempts.origins_of(failed))
+    return {row.id for row in failed}

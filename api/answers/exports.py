@@ -63,7 +63,7 @@ async def _pages(
     yield opening + spell(page)
     while len(page) == ORDERS_PER_PAGE:
         if shutdown.has_begun():
-            raise errors.Unavailable
+            raise errors.Unavailable(cause=errors.Cause.STOPPING)
         if time.monotonic() > ends_at:
             raise errors.TookTooLong
         page = await read(page[-1])

@@ -6,25 +6,25 @@ been in the state that it is in. What cannot be read never becomes a request, an
 """
 
 import math
+import time
 from collections.abc import Iterable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
 import httptools
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api import context, malformed, problems
-from api.edge.middleware import LATE
+from api.edge.access_log import log
+from api.edge.middleware import BEGUN, LATE, template
 from api.edge.request_limits import FIELD_BYTES_MAX, TARGET_BYTES_MAX
 from api.edge.security_headers import SecurityHeaders
 from models import errors
-from runtime import logs
 from runtime.settings import Settings
-
-log = logs.get("api.identity.access")
 
 # How much of a head there may be before it is complete: whether a complete one is too large is the edge's to say.
 HEAD_BYTES_MAX = FIELD_BYTES_MAX + 2 * TARGET_BYTES_MAX
@@ -77,6 +77,7 @@ class Protocol(HttpToolsProtocol):
         self._request_seconds = settings.request_timeout.total_seconds()
         self._stall_seconds = settings.stall_timeout.total_seconds()
         self._is_deaf = False  # all is said; what the client still sends is thrown away
+        self._head_since = time.perf_counter()  # or the connection, as long as nothing has come
         self._head_bytes = self._unheard_bytes = self._untaken_bytes = 0
         # What the last look saw, and since when.
         self._state, self._request = State.IDLE, self.scope
@@ -102,6 +103,8 @@ class Protocol(HttpToolsProtocol):
         if not self._is_in_head():
             self._head_bytes = 0
             return
+        if not self._head_bytes:
+            self._head_since = time.perf_counter()
         # Together with its first part, the rest of the request before it may have come: that does not count.
         self._head_bytes += len(data) if self._head_bytes else 1
         if self._head_bytes > HEAD_BYTES_MAX:
@@ -222,12 +225,15 @@ class Protocol(HttpToolsProtocol):
         else:
             cycle.disconnected = True
             cycle.message_event.set()
-            self._wire.write(self._spelled(error))
+            self._wire.write(self._spelled(error, cycle.scope))
             self._stop_listening()
 
-    def _spelled(self, error: errors.OrderPipelineError) -> bytes:
+    def _spelled(self, error: errors.OrderPipelineError, scope: Scope | None = None) -> bytes:
+        """The whole answer; `scope` is of the request whose head could be read. Its own line in the log follows, with
+        the same id and without a status."""
         status = HTTPStatus(problems.status_of(type(error)))
-        request_id = context.begin(None)
+        begun_id, began = (scope["state"].get(BEGUN) if scope else None) or (None, self._begun_at())
+        request_id = context.begin(begun_id)
         body = problems.document(error, request_id)
         headers = (
             *self.server_state.default_headers,
@@ -237,9 +243,24 @@ class Protocol(HttpToolsProtocol):
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
         )
-        log.info("request", method=None, route="none", status=status, request_id=request_id, client=self._peer())
+        log.info(
+            "request",
+            method=scope["method"] if scope else None,
+            route=template(scope) if scope else "none",
+            status=status,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            caller=scope["state"].get("caller") if scope else None,
+            client=self._peer(),
+            code=error.code,
+            request_id=request_id,
+        )
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
         return b"".join([f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode(), *lines, b"\r\n", body])
+
+    def _begun_at(self) -> float:
+        """When that began of which there is no whole head: with its first part, where there was one before. Else it is
+        the first on its connection, and began with that, or it came just now."""
+        return self._head_since if self._head_bytes or self.cycle is None else time.perf_counter()
 
     def _peer(self) -> str | None:
         return self.client[0] if self.client else None

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import context, malformed, problems
 from api.edge import rate_limits, request_limits
+from api.edge.access_log import log
 from api.edge.budgets import Budgets
 from api.edge.client_address import client_address
 from api.edge.cors import Cors
@@ -24,12 +25,11 @@ from models import errors
 from runtime import logs, tracing
 from runtime.settings import Settings
 
-log = logs.get("api.identity.access")
-
 # What is asked for all day by machines tells nothing about anybody's order.
 UNTRACED = frozenset({"/health/liveness", "/health/readiness", "/metrics"})
-# In a request's state: it did not arrive in time.
+# In a request's state: it did not arrive in time; and its id, with when it began, for who refuses the rest of it.
 LATE = "late"
+BEGUN = "begun"
 
 
 class Edge:
@@ -71,6 +71,7 @@ class _Exchange:
         self._send = send
         self._headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self._request_id = context.begin(self._header(b"x-request-id"), self._header(b"traceparent"))
+        scope["state"][BEGUN] = self._request_id, self._began
         self._body_bytes_left = request_limits.body_bytes_max(scope)
         self._read_ahead: Message | None = None
         self._status: int | None = None
@@ -142,7 +143,7 @@ class _Exchange:
         """Whether it was cancelled because it took longer than it may, and has to be answered (S29)."""
         is_spent = self._edge.budgets.is_spent(self._task)
         if is_spent:
-            log.warning("a request was given up", method=self._scope["method"], route=_template(self._scope))
+            log.warning("a request was given up", method=self._scope["method"], route=template(self._scope))
         return is_spent
 
     async def rescue(self, error: Exception) -> None:
@@ -150,7 +151,7 @@ class _Exchange:
         if isinstance(error, ClientDisconnect):  # Nobody is left to be answered.
             return
         if self._status is not None:
-            log.warning("an answer was cut off", route=_template(self._scope), error=type(error).__name__)
+            log.warning("an answer was cut off", route=template(self._scope), error=type(error).__name__)
             raise error
         error = rate_limits.instead_of(error, self._scope)
         problem = problems.answer_to(error, self._scope)
@@ -159,7 +160,7 @@ class _Exchange:
 
     def end(self) -> None:
         self._edge.budgets.end(self._task)
-        seconds, method, route = time.perf_counter() - self._began, self._scope["method"], _template(self._scope)
+        seconds, method, route = time.perf_counter() - self._began, self._scope["method"], template(self._scope)
         self._edge.measures.answered(method, route, self._status, seconds)
         log.info(
             "request",
@@ -178,7 +179,7 @@ class _Exchange:
         return None if value is None else value.decode("latin-1")
 
 
-def _template(scope: Scope) -> str:
+def template(scope: Scope) -> str:
     """The template of the path. The route of an included router knows only its own part; the whole one is here."""
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     return getattr(route, "path", None) or "none"

@@ -43,7 +43,7 @@ class HashingGate:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS_MAX)
         except TimeoutError:
-            raise errors.Unavailable from None
+            raise errors.Unavailable(cause=errors.Cause.HASHING_SLOW) from None
 
     def expect_room(self) -> None:
         """For those who would have to do other work first.
@@ -52,7 +52,7 @@ class HashingGate:
             errors.Unavailable: too many are waiting.
         """
         if self._pending >= self._at_once + WAITING_MAX:
-            raise errors.Unavailable
+            raise errors.Unavailable(cause=errors.Cause.HASHING_FULL)
 
     def _release(self) -> None:
         self._pending -= 1

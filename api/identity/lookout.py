@@ -14,6 +14,7 @@ from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.database import Database
 from api.identity.tokens import Epochs, Tokens
@@ -87,7 +88,7 @@ class Lookout:
             errors.Unavailable: the last look is too long ago to say.
         """
         if self.is_blind:
-            raise errors.Unavailable
+            raise errors.Unavailable(cause=errors.Cause.REVOCATIONS_UNSEEN)
         if self._void and not self.holds(epochs):
             raise errors.InvalidToken
 
@@ -135,17 +136,18 @@ class Lookout:
             try:
                 await self.look()
             except Exception as error:  # whatever it is, nothing was learned, and time runs out by itself
-                self._tell(failed=True, error=type(error).__name__)
+                self._tell(error)
             else:
-                self._tell(failed=False)
+                self._tell(None)
 
-    def _tell(self, *, failed: bool, error: str | None = None) -> None:
+    def _tell(self, error: Exception | None) -> None:
         """Say it once when looks begin to fail, and once when they succeed again."""
-        if failed and not self._has_failed:
-            log.warning("revocations cannot be seen; soon no token is believed", error=error)
-        if self._has_failed and not failed:
+        if error and not self._has_failed:
+            cause, is_strange = database.cause_in_words(error), not isinstance(error, SQLAlchemyError)
+            log.warning("revocations cannot be seen; soon no token is believed", **cause, exc_info=is_strange)
+        if self._has_failed and not error:
             log.warning("revocations can be seen again")
-        self._has_failed = failed
+        self._has_failed = error is not None
 
 
 def _see(connection: Connection, upto: str) -> tuple[News, Sequence[StoredKey]]:

@@ -64,7 +64,7 @@ class Scrape:
         try:
             read = await soon(lambda: self._read(part), BUDGET_SECONDS, self._given_up)
         except (SQLAlchemyError, TimeoutError, OSError) as error:
-            log.warning("a scrape lacks a part", part=part, error=type(error).__name__)
+            log.warning("a scrape lacks a part", part=part, **database.cause_in_words(error))
             return [Sample(vitals.PART_READ, 0, (part,))]
         return [*read, Sample(vitals.PART_READ, 1, (part,))]
 

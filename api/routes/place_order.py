@@ -59,7 +59,7 @@ async def place_order(caller: Places, form: OrderForm, key: IdempotencyKey, serv
 def _answer(answer: Answer) -> Response:
     """The stored bytes, with the headers that belong to them."""
     headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
-    if answer.order_id is not None:
-        headers |= {"Location": order_path(answer.order_id), "ETag": etag(1)}
-    media_type = "application/json" if answer.order_id is not None else problems.MEDIA_TYPE
-    return Response(answer.body, answer.status, headers, media_type)
+    if answer.order_id is None:
+        return problems.stored(answer.body, answer.status, headers)
+    headers |= {"Location": order_path(answer.order_id), "ETag": etag(1)}
+    return Response(answer.body, answer.status, headers, "application/json")

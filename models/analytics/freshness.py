@@ -29,7 +29,8 @@ class Freshness:
         if not row.can_be_told:
             raise errors.Unavailable(
                 "There is no exact answer before everything has been recounted, as it is after a dump was restored."
-                " Without `exact`, the answer is as of before."
+                " Without `exact`, the answer is as of before.",
+                cause=errors.Cause.ROLLUPS_UNTRUSTED,
             )
         return cls(row.as_of, row.lag_seconds)
 

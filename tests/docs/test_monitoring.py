@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from alerts import RULES
-from promql import names, scrape
+from promql import Scrape, evaluate, names, scrape
 
 from api.metrics import exposition
 from api.metrics.measures import Measures
+from models import vitals
 from runtime.metrics import Form
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,29 @@ def test_an_alert_says_what_is_wrong_how_urgent_it_is_and_what_to_do(alert: str)
 def test_the_runbook_has_no_entry_of_an_alert_that_is_gone() -> None:
     section = OPERATIONS.partition("### Alerts")[2].partition("\n### ")[0]
     assert re.findall(r"(?m)^#### (\w+)$", section) == list(RULES)
+
+
+ONE_EACH = {metric.name for metric in vitals.METRICS}
+BOUND = re.compile(r" (==|>|<) [\d.]+$")
+
+
+@pytest.mark.parametrize("alert", [alert for alert, rule in RULES.items() if names(rule["expr"]) <= ONE_EACH])
+def test_what_all_api_processes_tell_alike_is_one_alert_and_not_one_for_each(alert: str) -> None:
+    """Found by a review on 25 November 2026: one rule had forgotten, and fired as often as there were containers."""
+    told = "\n".join(f"{name} 1" for name in ONE_EACH)
+    scrapes = [
+        Scrape(
+            at,
+            {
+                name: {**samples, **scrape(at, told, job="orders", instance="b").samples[name]}
+                for name, samples in scrape(at, told, job="orders", instance="a").samples.items()
+            },
+        )
+        for at in (0, 15)
+    ]
+    grouped = re.findall(r"by \((\w+)\)", RULES[alert]["expr"])
+    series = evaluate(BOUND.sub("", RULES[alert]["expr"]), scrapes)
+    assert series and {name for labels in series for name, _ in labels} <= set(grouped)
 
 
 def test_every_alert_is_fired_by_a_test() -> None:

@@ -122,8 +122,9 @@ def test_when_too_many_wait_the_next_is_refused_and_nothing_of_it_is_written(wor
                 await asyncio.sleep(1)  # both stand before the lock, each for itself
                 taken += [asyncio.create_task(acceptor.accept(request)) for request in requests[2:3]]
                 await asyncio.sleep(0)
-                with pytest.raises(errors.Unavailable):
+                with pytest.raises(errors.Unavailable) as refused:
                     await acceptor.accept(requests[3])
+                assert refused.value.cause is errors.Cause.ACCEPTOR_FULL
             assert all(answer.status == 201 for answer in await asyncio.gather(*taken))
 
     run(test)

@@ -57,8 +57,9 @@ def test_s19_whoever_could_not_look_for_4_s_believes_nobody(world: World) -> Non
         post.clock.now += TRUST_SECONDS - 0.1
         post.lookout.check(somebody().epochs)
         post.clock.now += 0.1
-        with pytest.raises(errors.Unavailable):
+        with pytest.raises(errors.Unavailable) as refused:
             post.lookout.check(somebody().epochs)
+        assert refused.value.cause is errors.Cause.REVOCATIONS_UNSEEN
 
     assert TRUST_SECONDS + lookout.LOOK_SECONDS <= REVOKED_SECONDS
     on_watch(test)

@@ -243,7 +243,8 @@ def test_a_row_that_failed_between_two_looks_is_dispatched_again_after_its_back_
     assert bench.turn() == 1
     [batch] = bench.queue.lose_everything()
     with database.transaction() as connection:
-        assert outbox.postpone(connection, batch.ids, "it failed") == {batch.ids[0]: 1}
+        [failed] = outbox.postpone(connection, batch.ids, "it failed")
+        assert (failed.id, failed.attempts) == (batch.ids[0], 1)
     world.sql("UPDATE outbox SET available_at = now()")
     assert bench.turn(after=1.05) == 1
     [again] = bench.queue.lose_everything()

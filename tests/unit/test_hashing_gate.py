@@ -63,8 +63,9 @@ def test_s4_as_many_hash_at_once_as_there_are_cores_and_sixteen_wait() -> None:
     async def test(opened: HashingGate, hashing: Hashing) -> None:
         callers = await occupied(opened, hashing, AT_ONCE + WAITING_MAX)
         assert len(hashing.begun) == AT_ONCE
-        with pytest.raises(errors.Unavailable):
+        with pytest.raises(errors.Unavailable) as refused:
             await opened.run(hashing)
+        assert refused.value.cause is errors.Cause.HASHING_FULL
         hashing.let_go.set()
         assert await asyncio.gather(*callers) == ["hashed"] * (AT_ONCE + WAITING_MAX)
         assert await opened.run(hashing) == "hashed", "there is room again"
@@ -108,8 +109,9 @@ def test_s4_nobody_waits_for_longer_than_two_seconds() -> None:
         with pytest.raises(errors.Unavailable):
             await opened.run(hashing)
         for caller in served:
-            with pytest.raises(errors.Unavailable):
+            with pytest.raises(errors.Unavailable) as refused:
                 await caller
+            assert refused.value.cause is errors.Cause.HASHING_SLOW
 
     assert WAIT_SECONDS_MAX == 2
     run(test)
