@@ -1,7 +1,7 @@
 """What may stand in docker-compose.yml: the part of the Compose Specification that ours uses, closed.
 
-A key or a form that is not here is refused, whichever service it is in: Docker would ignore nothing either, but there
-is no Docker engine where tests run. Who needs more of the specification adds it here.
+A key or a form that is not here is refused, whichever service it is in, as Docker would refuse it where there is one.
+Who needs more of the specification adds it here.
 """
 
 from collections.abc import Mapping

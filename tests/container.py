@@ -55,16 +55,17 @@ class Container:
     def await_health(self) -> None:
         deadline = time.monotonic() + HEALTHY_SECONDS
         while not self.is_healthy():
-            assert self.child.exit_code is None and time.monotonic() < deadline, f"{self.name}: {self.last_words}"
+            assert self.child.exit_code is None and time.monotonic() < deadline, self.last_words
             time.sleep(0.3)
 
     def await_success(self) -> None:
         eventually(lambda: self.child.exit_code is not None, f"the end of {self.name}", HEALTHY_SECONDS)
-        assert self.child.exit_code == 0, f"{self.name}: {self.last_words}"
+        assert self.child.exit_code == 0, self.last_words
 
     @property
     def last_words(self) -> str:
-        return self.log.read_text()[-3000:]
+        state = "runs" if self.child.exit_code is None else f"ended with {self.child.exit_code}"
+        return f"{self.name} {state}, and said last:\n{self.log.read_text()[-3000:]}"
 
     @property
     def stop_grace_seconds(self) -> float:
@@ -89,10 +90,16 @@ class Container:
 
 def stopped(containers: Iterable[Container]) -> dict[str, int | None]:
     """Ask these to stop, as Docker does; what each ended with, or None where it took longer than it is given."""
-    asked = [(container, time.monotonic() + container.stop_grace_seconds) for container in containers]
-    for container, _ in asked:
+    waiting = list(containers)
+    for container in waiting:
         container.child.ask_to_stop()
-    for container, deadline in asked:
-        while container.child.exit_code is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-    return {container.name: container.child.exit_code for container, _ in asked}
+    asked_at, ended = time.monotonic(), {}
+    while waiting:
+        waited = time.monotonic() - asked_at
+        for container in list(waiting):
+            exit_code = container.child.exit_code
+            if exit_code is not None or waited > container.stop_grace_seconds:
+                ended[container.name] = exit_code
+                waiting.remove(container)
+        time.sleep(0.05)
+    return ended

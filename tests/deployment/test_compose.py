@@ -68,6 +68,15 @@ def test_a_container_of_ours_has_no_privilege_and_a_read_only_root(name: str) ->
     assert not service.keys() & {"privileged", "cap_add", "user", "pid", "network_mode", "devices"}
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_path_that_a_container_of_ours_is_given_is_one_where_it_may_write(name: str) -> None:
+    service = OURS[name]
+    writable = [*service["tmpfs"], *(volume.split(":")[1] for volume in service.get("volumes", ()))]
+    given = [*service["environment"].values(), *(word.rpartition("=")[2] for word in service["command"])]
+    for path in (word for word in given if word.startswith("/")):
+        assert any(path.startswith(f"{place}/") for place in writable), path
+
+
 def test_ours_run_one_image_that_is_built_here_once() -> None:
     assert len({service["image"] for service in OURS.values()}) == 1
     assert [name for name, service in OURS.items() if "build" in service] == ["migrate"]

@@ -19,8 +19,6 @@ from container import Container, stopped
 from patience import patiently
 from running_system import eventually
 
-pytestmark = pytest.mark.timeout(180)
-
 OURS = ("api", "worker", "relay", "beat", "flower")
 ACCOUNT = {"email": "clara@shop.example", "password": "a lovely day in may"}
 BOWL = {"name": "Bowl", "price_minor": 1000, "currency": "EUR", "on_hand": 10, "active": True}
