@@ -1,5 +1,6 @@
 """The command `orders`: what can be typed, and how failures are told (one paragraph and exit code 1, no traceback)."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,11 @@ def migrate_command() -> None:
 )
 def bench_command(context: typer.Context) -> None:
     """Measure against the budgets of the design, for example `orders bench accept`."""
+    if importlib.util.find_spec("benchmarks") is None:
+        raise LocalError(
+            "the benchmarks are not installed here: they are in the repository, and not in the image. "
+            "Run `make bench` in a checkout of it."
+        )
     # The benchmarks stand above this package, so it cannot import them; it becomes them.
     os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *context.args])  # noqa: S606
 

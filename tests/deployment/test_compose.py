@@ -1,17 +1,17 @@
-"""docker-compose.yml, as far as it can be held to its word without a Docker engine."""
+"""docker-compose.yml, as it is written. As it works: `test_compose_services.py`."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
+import compose_file
 import flower.options  # type: ignore[import-untyped]
 import pytest
 import yaml
 from celery.bin.base import CLIContext
 from celery.bin.celery import celery
+from compose_file import COMPOSE, ROOT, services, variables
 from tornado.options import options as tornado_options
 from typer.testing import CliRunner
 
@@ -22,12 +22,8 @@ from runtime import settings
 from runtime.settings import Environment, Settings
 from workers.app import app
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE = ROOT / "docker-compose.yml"
-VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:[-?])(?P<rest>[^}]*)\}")
 ENGINES = {"postgres", "valkey"}
 MONITORING = {"prometheus", "grafana"}
-OPERATIONS = ROOT / "docs" / "operations.md"
 NODES = {"worker", "relay", "beat"}
 ONE_SHOT = {"migrate"}
 # What a container of ours is given beside its settings: docs/operations.md explains each.
@@ -45,19 +41,8 @@ SECRETS = {
 }
 
 
-def services() -> dict[str, dict[str, Any]]:
-    """Every service, with YAML's anchors and merges resolved."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
-    return found
-
-
 def ours() -> dict[str, dict[str, Any]]:
     return {name: service for name, service in services().items() if name not in ENGINES | MONITORING}
-
-
-def variables() -> dict[str, str]:
-    """name → `:?` (it must be set) or `:-` (it has a default)"""
-    return {match["name"]: match["operator"] for match in VARIABLE.finditer(COMPOSE.read_text())}
 
 
 OURS = ours()
@@ -67,11 +52,9 @@ OURS = ours()
 def environment_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The `.env` that the commands of docs/operations.md make."""
     directory = tmp_path_factory.mktemp("deployment")
-    blocks = re.findall(r"```sh\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
-    [commands] = [block for block in blocks if "> .env" in block]
-    subprocess.run(["/bin/bash", "-euc", commands], cwd=directory, check=True)
+    made = compose_file.documented_environment(directory)
     assert (directory / ".env").stat().st_mode & 0o077 == 0
-    return dict(line.split("=", 1) for line in (directory / ".env").read_text().splitlines())
+    return made
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -83,6 +66,15 @@ def test_a_container_of_ours_has_no_privilege_and_a_read_only_root(name: str) ->
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
     assert not service.keys() & {"privileged", "cap_add", "user", "pid", "network_mode", "devices"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_path_that_a_container_of_ours_is_given_is_one_where_it_may_write(name: str) -> None:
+    service = OURS[name]
+    writable = [*service["tmpfs"], *(volume.split(":")[1] for volume in service.get("volumes", ()))]
+    given = [*service["environment"].values(), *(word.rpartition("=")[2] for word in service["command"])]
+    for path in (word for word in given if word.startswith("/")):
+        assert any(path.startswith(f"{place}/") for place in writable), path
 
 
 def test_ours_run_one_image_that_is_built_here_once() -> None:
@@ -143,7 +135,7 @@ def test_no_secret_is_written_down(name: str) -> None:
 
 
 def test_a_secret_must_be_given() -> None:
-    assert {name for name, operator in variables().items() if operator == ":?"} == SECRETS
+    assert {name for name, operator in variables().items() if operator == "?"} == SECRETS
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -239,25 +231,3 @@ def test_the_commands_are_those_of_the_local_system(tmp_path: Path) -> None:
     for name in ("relay", "beat"):
         [process] = profile.processes(local)[name]
         assert list(process.argv)[3:] == OURS[name]["command"][1:]
-
-
-@pytest.mark.parametrize("age", [0, 120])
-@pytest.mark.parametrize("name", sorted(NODES))
-def test_the_health_check_looks_at_the_age_of_the_heartbeat(name: str, age: int, tmp_path: Path) -> None:
-    heartbeat = tmp_path / "heartbeat"
-    heartbeat.touch()
-    now = heartbeat.stat().st_mtime
-    os.utime(heartbeat, (now - age, now - age))
-    kind, *command = OURS[name]["healthcheck"]["test"]
-    done = subprocess.run(command, env={**os.environ, "HEARTBEAT_FILE": str(heartbeat)}, check=False)
-    assert kind == "CMD"
-    assert (done.returncode == 0) is (age == 0)
-
-
-@pytest.mark.parametrize("name", ["api", "flower"])
-def test_a_web_health_check_fails_where_nobody_answers(name: str) -> None:
-    """Whether it succeeds is seen end to end; here: its Python is Python, and silence is not health."""
-    _, _, _, script = OURS[name]["healthcheck"]["test"]
-    compile(script, name, "exec")
-    [url] = re.findall(r"http://127\.0\.0\.1:(\d+/[\w/]+)", script)
-    assert url in {"8000/health/readiness", "5555/healthcheck"}

@@ -1,10 +1,12 @@
 """The Dockerfile, read as a list of instructions, and the distribution that it installs."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -104,3 +106,20 @@ def test_the_wheel_makes_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [entry_points] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         assert "orders = ops.cli:main" in archive.read(entry_points).decode()
+
+
+def test_the_command_says_that_there_are_no_benchmarks_in_the_image(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    # Without site, so that our own checkout, with its benchmarks, is not installed in this interpreter.
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": sysconfig.get_path("purelib")}
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "ops", "bench", "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"orders: the benchmarks are not installed here: .* `make bench` .*\n", done.stderr)

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+import compose_file
 import psycopg
 import pytest
 import sqlalchemy
@@ -18,8 +18,6 @@ from ops.local.engines import Postgres
 from runtime import database, settings
 from runtime.database import Role
 from runtime.settings import Settings
-
-OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 
 def _settings(url: str) -> Settings:
@@ -38,15 +36,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         for _ in range(2):  # it is safe to repeat
             migrate.run(_settings(postgres.url("orders", "migrator")), lambda line: None)
         with psycopg.connect(postgres.url("orders"), autocommit=True) as connection:
-            for statement in _documented_statements():
+            for statement in compose_file.documented_statements("pa55"):
                 connection.execute(statement)
         yield postgres
-
-
-def _documented_statements() -> list[bytes]:
-    _, _, rest = OPERATIONS.read_text().partition("<<'SQL'\n")
-    block = rest.partition("SQL\n")[0].replace(":'password'", "'pa55'")
-    return [line.encode() for line in block.splitlines() if line]
 
 
 def _becomes(postgres: Postgres, role: Role) -> bool:

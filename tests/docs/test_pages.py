@@ -32,7 +32,7 @@ FILE = re.compile(rf"(?:{'|'.join(PLACES)})/[\w./-]*\w|[\w.-]+\.(?:toml|lock|yml
 # Blocks of several commands that are run as they stand, by their first line, and the test that runs them.
 RUN_ELSEWHERE = {
     "field() { python3 -c": "tests/e2e/test_readme.py",
-    "umask 077": "tests/deployment/test_compose.py",
+    "umask 077": "tests/compose_file.py",
     "(umask 077; openssl": "tests/e2e/test_production.py",
     ".venv/bin/": "tests/docs/test_tutorial.py",
 }

@@ -9,17 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import compose_file
+import engine_programs
 import pytest
 import redis
-import yaml
 
 from ops.failures import LocalError
 from ops.local import broker_users, engines, secrets_file
 from ops.local.engines import Valkey
 from ops.processes import ports
 from ops.processes.children import Child, Process
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Emptying it, stopping it, looking around in it, changing it, spying on others, and loading code into it.
 FORBIDDEN = (
@@ -103,23 +102,16 @@ def test_a_data_directory_keeps_its_passwords_and_an_older_one_gets_them(tmp_pat
 @pytest.fixture(scope="module")
 def composed() -> Iterator[Valkey]:
     """The broker of docker-compose.yml: its very script, with our server on the path, in a directory of its own."""
-    [shell, option, script] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["valkey"]["command"]
     with tempfile.TemporaryDirectory(prefix="orders-compose-") as directory:
-        home = Path(directory)
-        port = ports.free()
-        valkey = Valkey(home, port)
-        binaries = home / "bin"
-        binaries.mkdir()
-        (binaries / "valkey-server").write_text(
-            f'#!/bin/sh\nexec {valkey.argv[0]} --port {port} --bind 127.0.0.1 --dir {home} "$@"\n'
-        )
-        (binaries / "valkey-server").chmod(0o755)
+        valkey = Valkey(Path(directory), ports.free())
+        service = compose_file.filled(compose_file.services()["valkey"], {"BROKER_PASSWORD": valkey.passwords.works})
+        programs = engine_programs.install(valkey.directory / "bin", ports.free(), valkey.port)
         environment = {
-            "PATH": f"{binaries}:{os.environ['PATH']}",
-            "BROKER_PASSWORD": valkey.passwords.works,
-            "USERS_FILE": str(home / "users.acl"),
+            **service["environment"],
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "USERS_FILE": str(valkey.directory / "users.acl"),
         }
-        child = Child(Process("valkey", [shell, option, script.replace("$$", "$")], environment), subprocess.DEVNULL)
+        child = Child(Process("valkey", service["command"], environment), subprocess.DEVNULL)
         try:
             while not valkey.ready():
                 assert child.exit_code is None
