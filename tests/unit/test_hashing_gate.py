@@ -37,7 +37,7 @@ async def gate(hashing: Hashing) -> AsyncIterator[HashingGate]:
         yield opened
     finally:
         hashing.let_go.set()
-        await asyncio.to_thread(opened.close)
+        await opened.close()
 
 
 def run(test: Callable[[HashingGate, Hashing], Awaitable[None]]) -> None:
