@@ -92,14 +92,17 @@ def _replica(settings: Settings, primary: Database) -> Reads | None:
     return Reads(primary, replica, settings.database_read_lag_max, settings.statement_timeout)
 
 
-async def stop(services: Services) -> None:
+async def stop(services: Services, seconds: float = shutdown.WRITE_SECONDS) -> None:
     """Close what `start` opened, after all that was taken or noted has been written.
 
-    Whatever the database does meanwhile, that takes WRITE_SECONDS and CLOSE_SECONDS (`runtime/shutdown.py`), and half a
-    second for what has to be cut short. What is not written by then is lost, and the log says how much of what.
+    Whatever the database does meanwhile, that takes so many seconds and CLOSE_SECONDS (`runtime/shutdown.py`), and half
+    a second for what has to be cut short. What is not written by then is lost, and the log says how much of what.
     """
     await asyncio.gather(
-        services.acceptor.close(), services.refusals.close(), services.api_keys.use.close(), services.hashing.close()
+        services.acceptor.close(seconds),
+        services.refusals.close(seconds),
+        services.api_keys.use.close(seconds),
+        services.hashing.close(seconds),
     )
     try:
         await soon(lambda: _let_go(services), shutdown.CLOSE_SECONDS)

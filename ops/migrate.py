@@ -20,8 +20,9 @@ ROLES_TIMEOUT = timedelta(seconds=30)
 
 _LIMIT = text("SELECT set_config(:name, :limit, false)")
 _HOLDER = text(
-    "SELECT pid, usename, coalesce(host(client_addr), 'the database server itself') AS client,"
-    " extract(epoch FROM now() - backend_start)::bigint AS seconds"
+    # Of others' sessions a login may not see everything.
+    "SELECT pid, usename, coalesce('from ' || host(client_addr), 'by a socket, or hidden from us') AS client,"
+    " coalesce(date_trunc('second', now() - backend_start)::text, 'some time') AS long"
     " FROM pg_locks JOIN pg_stat_activity USING (pid)"
     " WHERE locktype = 'advisory' AND classid = 0 AND objid = :lock AND objsubid = 1 AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -77,7 +78,7 @@ def _who_migrates(connection: Connection, wait: timedelta) -> str:
         return f"another `orders migrate` was at work, {waited}, and it has just ended: run this again."
     return (
         f"another `orders migrate` has the database's lock for migrations, and {waited}. It is connected as "
-        f"{holder.usename} from {holder.client}, for {holder.seconds} s now, as process {holder.pid} of the database. "
+        f"{holder.usename} ({holder.client}), for {holder.long} now, as process {holder.pid} of the database. "
         f"Nothing was changed: run this again when that is done (`--wait` waits for longer). If nobody is at work "
         f"there any more, end it with: SELECT pg_terminate_backend({holder.pid})"
     )
