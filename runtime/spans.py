@@ -4,6 +4,7 @@ Names and attributes follow OpenTelemetry's semantic conventions. There are stat
 code, and never what they were given: no value, no message of an error, nobody's address (SECURITY S39).
 """
 
+import atexit
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,6 +92,7 @@ class OpenTelemetrySpans:
         sending.start()
         sending.join(shutdown.FLUSH_SECONDS)
         if sending.is_alive():
+            atexit.unregister(self._provider.shutdown)  # The SDK's own, which would wait for up to 30 s more.
             log.warning("the collector does not take the last spans; they are lost")
 
     def close(self) -> None:
@@ -111,8 +113,7 @@ class OpenTelemetrySpans:
 
 def exporting(service: str, url: str) -> OpenTelemetrySpans:
     """Spans that are sent to a collector, from a thread of their own; what it does not take is dropped."""
-    # At exit the SDK would wait for up to 30 s: `flush` is for that.
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}), shutdown_on_exit=False)
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
     return OpenTelemetrySpans(provider)
 

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import import_modules, setup_logging, worker_process_shutdown, worker_shutdown
+from celery.signals import import_modules, setup_logging, worker_process_shutdown
 
 from runtime import logs, settings, tracing
 from workers import flower_rules, redis_transport
@@ -31,7 +31,6 @@ def _configure_logging(**_: Any) -> None:
         tracing.configure(name, configured)
 
 
-@worker_shutdown.connect  # of a node that works in its own process (`-P solo`)
 @worker_process_shutdown.connect
 def _send_spans(**_: Any) -> None:
     tracing.flush()
