@@ -21,10 +21,12 @@ from api.hitches import Hitches
 from api.metrics.measures import ACCEPTED, REFUSED, REPLAYED, Measures
 from models import acceptance, errors
 from models.acceptance import Answer, Outcome, Request, Terms
-from runtime import database, tracing
+from runtime import database, logs, shutdown, tracing
 from runtime.settings import Settings
 
 R = TypeVar("R")
+
+log = logs.get(__name__)
 
 WRITERS = 2
 # A batch that failed is written again one by one, side by side.
@@ -122,9 +124,10 @@ class Acceptor:
         """
         return await self._settle(self._transactional, acceptance.accept_together, requests)
 
-    async def close(self) -> None:
-        """Answer what was taken, and take nothing more."""
-        await self._group.close()
+    async def close(self, seconds: float = shutdown.WRITE_SECONDS) -> None:
+        """Take nothing more, and answer what was taken, as far as that is possible within so many seconds."""
+        if lost := await self._group.close(seconds):
+            log.warning("taken orders have no answer; to ask again with their keys is safe", lost=lost)
         self._hitches.close()
 
     def _tell_failed(self, batch: Sequence[Request], error: Exception) -> None:

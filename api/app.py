@@ -103,6 +103,7 @@ def create_app(configured: Settings | None = None, routers: Sequence[APIRouter] 
         yield
         await services.stop(app.state.services)
         app.state.measures.tallies.close()
+        tracing.flush()
 
     app = Application(
         title=introduction.TITLE,

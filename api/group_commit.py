@@ -6,11 +6,15 @@ batch for it, or when the first is held up. This class knows nothing of HTTP or 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from api.patience import end
+from runtime import shutdown
 
 Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
@@ -78,7 +82,7 @@ class GroupCommit(Generic[Request, Outcome]):
         self._tell_waiting = tell_waiting
         self._tell_failed = tell_failed
         self._waiting: deque[_Entry[Request, Outcome]] = deque()
-        self._writing = self._held_up = 0
+        self._writing = self._held_up = self._in_work = 0
         self._writers: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -106,11 +110,18 @@ class GroupCommit(Generic[Request, Outcome]):
             self._start_writer()
         return await entry.outcome
 
-    async def close(self) -> None:
-        """Take nothing more, and return when everything that was taken has its outcome."""
+    async def close(self, seconds: float = shutdown.WRITE_SECONDS) -> int:
+        """Take nothing more, and return when everything that was taken has its outcome, or so much time is over.
+
+        Then it says how many have none: they are not committed, or nobody knows.
+        """
         self._is_closed = True
-        while busy := self._writers | self._alone:
-            await asyncio.wait(busy)
+        ends_at = time.monotonic() + seconds
+        while (busy := self._writers | self._alone) and (left := ends_at - time.monotonic()) > 0:
+            await asyncio.wait(busy, timeout=left)
+        without = self.waiting + self._in_work
+        await end(busy)
+        return without
 
     def _start_writer(self) -> None:
         """One more, if something waits and there may be one more."""
@@ -122,8 +133,10 @@ class GroupCommit(Generic[Request, Outcome]):
         """Write batch after batch, until nothing waits."""
         try:
             while batch := self._next_batch():
+                self._in_work += len(batch)
                 with self._impatience():
                     await self._commit(batch)
+                self._in_work -= len(batch)
         finally:
             # Not when the task is done, which is a moment later: what is submitted in between would wait for nobody.
             self._writing -= 1

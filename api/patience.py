@@ -1,10 +1,14 @@
 """Asking somebody who may never answer: an answer that comes in time, or none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+
+# To be cancelled once makes psycopg ask the server to give up, which may hang for 10 s; the second time it lets go.
+CANCEL_TIMES = 5
+CANCEL_SECONDS = 0.1
 
 
 async def soon(
@@ -37,12 +41,26 @@ async def soon(
     return asking.result()
 
 
-async def end(given_up: Collection[asyncio.Future[Any]]) -> None:
-    """Have all of it ended: before that which it asks is closed."""
-    left = list(given_up)
+async def end(given_up: Iterable[asyncio.Future[Any]]) -> None:
+    """Have all of it ended, before that which it asks is closed; within half a second, whatever it waits for."""
+    left = {asking for asking in given_up if not asking.done()}
     for asking in left:
-        asking.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+        asking.add_done_callback(_ignore)
+    for _ in range(CANCEL_TIMES):
+        if not left:
+            return
+        for asking in left:
+            asking.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
+
+
+async def finish(under_way: Collection[asyncio.Future[Any]], seconds: float) -> int:
+    """Wait for what is under way, at most so long. What is not done by then is ended, and counted."""
+    if not under_way:
+        return 0
+    _, left = await asyncio.wait(under_way, timeout=max(seconds, 0.0))
+    await end(left)
+    return len(left)
 
 
 def _ignore(asked: asyncio.Future[Any]) -> None:

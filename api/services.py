@@ -17,6 +17,7 @@ from api.identity.throttle import Throttle
 from api.identity.tokens import Tokens
 from api.metrics.measures import Measures
 from api.metrics.scrape import Scrape
+from api.patience import soon
 from api.reads import Reads
 from api.views.orders import AnswerRenderer
 from api.watch import Watch
@@ -24,8 +25,10 @@ from models.acceptance import Terms
 from models.identity import passwords
 from models.identity.sessions import Rules
 from models.lifecycle import Policy
-from runtime import database
+from runtime import database, logs, shutdown
 from runtime.settings import Settings
+
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,25 @@ def _replica(settings: Settings, primary: Database) -> Reads | None:
     return Reads(primary, replica, settings.database_read_lag_max, settings.statement_timeout)
 
 
-async def stop(services: Services) -> None:
-    """Close what `start` opened; requests that were taken are answered first."""
-    await services.acceptor.close()
-    await services.refusals.close()
-    await services.api_keys.use.close()
-    services.hashing.close()
+async def stop(services: Services, seconds: float = shutdown.WRITE_SECONDS) -> None:
+    """Close what `start` opened, after all that was taken or noted has been written.
+
+    Whatever the database does meanwhile, that takes so many seconds and CLOSE_SECONDS (`runtime/shutdown.py`), and half
+    a second for what has to be cut short. What is not written by then is lost, and the log says how much of what.
+    """
+    await asyncio.gather(
+        services.acceptor.close(seconds),
+        services.refusals.close(seconds),
+        services.api_keys.use.close(seconds),
+        services.hashing.close(seconds),
+    )
+    try:
+        await soon(lambda: _let_go(services), shutdown.CLOSE_SECONDS)
+    except TimeoutError:
+        log.warning("connections are left to be closed by the other end")
+
+
+async def _let_go(services: Services) -> None:
     if services.replica is not None:
         await services.replica.close()
     await services.throttle.counters.close()

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -75,9 +76,13 @@ def serve_command(
 
 
 @app.command("migrate")
-def migrate_command() -> None:
+def migrate_command(
+    wait: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for another migration that runs.")
+    ] = migrate.WAIT.total_seconds(),
+) -> None:
     """Bring the database's tables, roles and grants up to date. Safe to repeat."""
-    migrate.run(settings.current(), typer.echo)
+    migrate.run(settings.current(), typer.echo, timedelta(seconds=wait))
 
 
 @app.command(

@@ -20,7 +20,6 @@ from ops.processes.children import Process
 from ops.processes.supervisor import Supervisor
 from runtime import shutdown
 
-GRACE_SECONDS = 10
 BACKLOG = 2048
 GC_THRESHOLD = 20_000
 CHECK_SECONDS = 0.2
@@ -51,7 +50,8 @@ class Server(uvicorn.Server):
 def process(name: str, port: int, host: str = ports.LOOPBACK, env: Mapping[str, str] | None = None) -> Process:
     """One API process among several on a port that the caller has reserved."""
     arguments = ["--host", host, "--port", str(port), "--share-port"]
-    return Process(name, [sys.executable, "-m", "ops", "serve", *arguments], env)
+    command = [sys.executable, "-m", "ops", "serve", *arguments]
+    return Process(name, command, env, stop_seconds=shutdown.API_SECONDS)
 
 
 def run(host: str, port: int, workers: int, *, share_port: bool) -> None:
@@ -102,7 +102,7 @@ def configuration(make_app: Callable[[], ASGIApp]) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=shutdown.ANSWER_SECONDS,
     )
 
 

@@ -33,6 +33,7 @@ NOTICED_WHEN_GONE = {
     "tcp_user_timeout": 10_000,
 }
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=10)
+MIGRATION = "orders_migrate"
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 DEADLOCK_DETECTED = "40P01"
@@ -96,6 +97,22 @@ def engine(settings: Settings, role: Role) -> Engine:
     )
     event.listen(made, "handle_error", _forget_the_row)
     return made
+
+
+def migrating_engine(settings: Settings) -> Engine:
+    """Connections of the login itself, which may create roles and become the owner.
+
+    A migration may take as long as it has to, whatever limit the server or the login sets: an index on a large table
+    takes its minutes, and what is cut off after them is to be done once more. What must not last is what others wait
+    for, and that is bounded where the statements are (`models/migrations/env.py`).
+    """
+    arguments = {
+        "options": "-c statement_timeout=0",
+        "application_name": MIGRATION,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        **NOTICED_WHEN_GONE,
+    }
+    return sqlalchemy.create_engine(settings.sqlalchemy_url, connect_args=arguments, poolclass=sqlalchemy.NullPool)
 
 
 def bulk_engine(settings: Settings) -> Engine:

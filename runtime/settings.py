@@ -5,7 +5,7 @@ refuses unsafe values; `orders up` chooses `local` for the processes it starts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
@@ -125,6 +125,10 @@ Roles = tuple[str, ...]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(0))]
 # What bounds others has a bound itself.
 Timeout = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(minutes=5))]
+# To PostgreSQL, no time means no limit.
+Limit = Annotated[
+    timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(milliseconds=1), le=timedelta(minutes=5))
+]
 Life = Annotated[timedelta, BeforeValidator(_as_duration), Field(gt=timedelta(0), le=timedelta(days=1))]
 
 
@@ -167,8 +171,8 @@ class Settings(BaseSettings):
 
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     database_pool_timeout: Duration = timedelta(seconds=2)
-    statement_timeout: Duration = timedelta(seconds=3)
-    lock_timeout: Duration = timedelta(seconds=2)
+    statement_timeout: Limit = timedelta(seconds=3)
+    lock_timeout: Limit = timedelta(seconds=2)
     database_read_lag_max: Annotated[timedelta, BeforeValidator(_as_duration), Field(ge=timedelta(seconds=2))] = (
         timedelta(seconds=10)
     )
@@ -235,9 +239,17 @@ class Settings(BaseSettings):
                 self.log_level,
                 debug=self.debug,
             )
+        complaints += self._times_in_disorder()
         if complaints:
             raise ValueError("\n".join(complaints))
         return self
+
+    def _times_in_disorder(self) -> Iterator[str]:
+        """Whoever waits is to be told by the one that is nearest to the cause (SECURITY S29)."""
+        if self.lock_timeout >= self.statement_timeout:
+            yield "LOCK_TIMEOUT must be shorter than STATEMENT_TIMEOUT: a statement ends with it, whatever it waits for"
+        if self.statement_timeout >= self.answer_timeout:
+            yield "STATEMENT_TIMEOUT must be shorter than ANSWER_TIMEOUT: a request ends with it, whatever it asks"
 
     @property
     def _databases(self) -> dict[str, SecretStr | None]:

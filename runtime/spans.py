@@ -4,6 +4,8 @@ Names and attributes follow OpenTelemetry's semantic conventions. There are stat
 code, and never what they were given: no value, no message of an error, nobody's address (SECURITY S39).
 """
 
+import atexit
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +20,11 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
+from runtime import logs, shutdown
+
+log = logs.get(__name__)
+
 STATEMENT_CHARACTERS_MAX = 8_000
-FLUSH_MILLISECONDS = 2_000
 SERVER_ERROR = 500
 
 
@@ -81,7 +86,14 @@ class OpenTelemetrySpans:
                 raise
 
     def flush(self) -> None:
-        self._provider.force_flush(FLUSH_MILLISECONDS)
+        """Send what is finished, in a thread that may be left behind: what the SDK is told to keep to, as a time, it
+        does not keep to (open-telemetry/opentelemetry-python#4568)."""
+        sending = threading.Thread(target=self._provider.force_flush, name="last spans", daemon=True)
+        sending.start()
+        sending.join(shutdown.FLUSH_SECONDS)
+        if sending.is_alive():
+            atexit.unregister(self._provider.shutdown)  # The SDK's own, which would wait for up to 30 s more.
+            log.warning("the collector does not take the last spans; they are lost")
 
     def close(self) -> None:
         for name, listener in self._listeners.items():

@@ -87,6 +87,6 @@ def batch(name: str, traceparents: Collection[str | None], rows: int) -> Iterato
 
 
 def flush() -> None:
-    """Send what is finished; before a process ends without further ado."""
+    """Send what is finished, before a process ends; within FLUSH_SECONDS (`runtime/shutdown.py`)."""
     for spans in _using:
         spans.flush()

@@ -4,7 +4,7 @@ The broker carries nothing that is not in PostgreSQL too, so messages are acknow
 nothing is published from anywhere but the relay.
 """
 
-from runtime import settings
+from runtime import settings, shutdown
 from runtime.settings import Settings, SettingsError
 
 
@@ -48,7 +48,7 @@ worker_send_task_events = True
 worker_cancel_long_running_tasks_on_connection_loss = True
 # SIGTERM means SIGQUIT (REMAP_SIGTERM): what is in work gets so many seconds, and then the node ends. Batches take
 # milliseconds. Celery's warm shutdown has no such bound: under load, about one in five waited for a child for ever.
-worker_soft_shutdown_timeout = 5
+worker_soft_shutdown_timeout = shutdown.WORK_SECONDS
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 

@@ -11,7 +11,7 @@ from typing import Any
 from celery import bootsteps
 
 from models.nodes import NodeRole
-from runtime import database, heartbeat, logs
+from runtime import database, heartbeat, logs, shutdown
 from workers.presence import REPORT_SECONDS, Presence
 from workers.relay_step import is_relay_node
 
@@ -20,7 +20,6 @@ log = logs.get(__name__)
 EVERY_SECONDS = 2
 # An attempt to reach a broker that hangs takes up to 7 s (workers/configuration.py): no beat in between is no death.
 SILENT_SECONDS = 20
-STOP_SECONDS = 5
 
 
 class LoopBeat(bootsteps.StartStopStep):
@@ -61,7 +60,7 @@ class PresenceStep(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:
         self._stopped.set()
-        self._thread.join(STOP_SECONDS)
+        self._thread.join(shutdown.PRESENCE_SECONDS)
 
     # A soft shutdown ends with this one.
     terminate = stop

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from models import outbox
 from models.nodes import NodeRole
-from runtime import clock, database, heartbeat, logs, settings
+from runtime import clock, database, heartbeat, logs, settings, shutdown
 from workers.back_off import BackOff
 from workers.backlog_count import BacklogCount
 from workers.bell import CeleryBell
@@ -33,7 +33,6 @@ IDLE_AFTER_POLLS = 500
 STANDBY_POLL_SECONDS = 0.5
 # How long to leave broker or database alone after a failure: twice as long each time, within these bounds.
 TROUBLE_SECONDS_MIN, TROUBLE_SECONDS_MAX = 0.5, 5.0
-STOP_SECONDS = 10
 
 
 def is_relay_node(app: Celery) -> bool:
@@ -69,7 +68,7 @@ class RelayStep(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:
         self._stopped.set()
-        self._thread.join(STOP_SECONDS)
+        self._thread.join(shutdown.RELAY_SECONDS)
 
     # A soft shutdown ends with this one.
     terminate = stop

@@ -11,9 +11,11 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from models import errors
+from runtime import shutdown
 
 R = TypeVar("R")
 
@@ -28,6 +30,8 @@ class HashingGate:
         self._at_once = os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(self._at_once, "hashing", initializer=_let_others_go_first)
         self._pending = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def run(self, hashing: Callable[[], R]) -> R:
         """The result of `hashing`, computed in a thread of the gate.
@@ -38,8 +42,9 @@ class HashingGate:
         self.expect_room()
         loop = asyncio.get_running_loop()
         self._pending += 1
+        self._is_idle.clear()
         future = self._threads.submit(hashing)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+        future.add_done_callback(lambda _: self._tell(loop))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS_MAX)
         except TimeoutError:
@@ -54,11 +59,20 @@ class HashingGate:
         if self._pending >= self._at_once + WAITING_MAX:
             raise errors.Unavailable(cause=errors.Cause.HASHING_FULL)
 
+    async def close(self, seconds: float = shutdown.WRITE_SECONDS) -> None:
+        """Hash nothing more, and wait for what is being hashed, at most so long. The loop goes on meanwhile."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_idle.wait(), seconds)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # it has ended before the thread, and counts no more
+            loop.call_soon_threadsafe(self._release)
+
     def _release(self) -> None:
         self._pending -= 1
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        if not self._pending:
+            self._is_idle.set()
 
 
 def _let_others_go_first() -> None:

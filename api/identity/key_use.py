@@ -1,6 +1,6 @@
 """When API keys were used last: noted in memory, and written once a minute at most, behind everybody's back.
 
-A process that is killed forgets the last minute; one that ends writes it.
+A process that is killed forgets the last minute; one that ends writes it, if the database takes it in time.
 """
 
 import asyncio
@@ -8,8 +8,9 @@ import time
 from datetime import UTC, datetime
 
 from api.database import Database
+from api.patience import finish
 from models.identity import api_keys
-from runtime import logs
+from runtime import logs, shutdown
 
 log = logs.get(__name__)
 
@@ -32,12 +33,12 @@ class KeyUse:
         if self._ending is None:
             self._ending = asyncio.get_running_loop().call_later(self._window_seconds, self._end_window)
 
-    async def close(self) -> None:
-        """Write what is only noted yet, and wait for what is being written."""
+    async def close(self, seconds: float = shutdown.WRITE_SECONDS) -> None:
+        """Write what is only noted yet, and wait for what is being written, at most so long."""
         if self._ending is not None:
             self._ending.cancel()
             self._end_window()
-        await asyncio.gather(*self._writing)
+        await finish(self._writing, seconds)
 
     def _end_window(self) -> None:
         """The minute is over. The next one begins with the next use."""
@@ -50,5 +51,7 @@ class KeyUse:
         try:
             at = {prefix: datetime.fromtimestamp(seconds, UTC) for prefix, seconds in used.items()}
             await self._database.run(api_keys.note_use, at)
-        except Exception as error:  # nobody waits for it; whoever is used again is noted again
-            log.warning("it is not written which API keys were used", keys=len(used), error=type(error).__name__)
+        except (Exception, asyncio.CancelledError) as error:  # whoever is used again is noted again
+            log.warning("it is not written which API keys were used", lost=len(used), error=type(error).__name__)
+            if isinstance(error, asyncio.CancelledError):
+                raise

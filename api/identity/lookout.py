@@ -8,7 +8,6 @@ let pass. No request waits for a look, and none costs a query.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Self
 from uuid import UUID
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.database import Database
 from api.identity.tokens import Epochs, Tokens
 from api.metrics.measures import Measures
+from api.patience import end
 from models import errors
 from models.identity import revocations, signing_keys
 from models.identity.revocations import News
@@ -74,10 +74,7 @@ class Lookout:
         return lookout, tokens
 
     async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+        await end([self._looking] if self._looking else [])
         await self._database.engine.dispose()
 
     def check(self, epochs: Epochs) -> None:

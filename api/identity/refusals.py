@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from api.database import Database
+from api.patience import finish
 from models import audit_log
 from models.audit_log import NOBODY, EventName, SecurityEvent
-from runtime import logs
+from runtime import logs, shutdown
 
 log = logs.get(__name__)
 
@@ -58,12 +59,13 @@ class Refusals:
             self._window.rows[series] += 1
             self._begin_writing(event)
 
-    async def close(self) -> None:
-        """Write what is only counted yet, and wait for what is being written."""
+    async def close(self, seconds: float = shutdown.WRITE_SECONDS) -> None:
+        """Write what is only counted yet, and wait for what is being written, at most so long."""
         if self._ending is not None:
             self._ending.cancel()
             self._end_window()
-        await asyncio.gather(*self._writing)
+        if lost := await finish(self._writing, seconds):
+            log.warning("refusals are not in the audit log; each has a line here", lost=lost)
 
     def _end_window(self) -> None:
         """The minute is over. The next one begins with the next refusal."""
@@ -81,7 +83,7 @@ class Refusals:
         try:
             async with self._turn:
                 await self._database.run(audit_log.record, event)
-        except Exception as error:  # it is in the log then, and not in the audit log
+        except (Exception, asyncio.CancelledError) as error:  # it is in the log then, and not in the audit log
             log.warning(
                 "a refusal is not in the audit log",
                 refused=event.name,
@@ -89,3 +91,5 @@ class Refusals:
                 facts=dict(event.facts),
                 error=type(error).__name__,
             )
+            if isinstance(error, asyncio.CancelledError):
+                raise

@@ -107,6 +107,7 @@ class Postgres:
             self.argv,
             ready=self.ready,
             stop_signal=signal.SIGINT,
+            is_needed=True,
             orphan_signal=signal.SIGQUIT,
             ready_timeout=120.0,  # recovery after a crash reads the log back
             account=self.account,
@@ -165,7 +166,7 @@ class Valkey:
 
     @property
     def process(self) -> Process:
-        return Process("valkey", self.argv, ready=self.ready)
+        return Process("valkey", self.argv, ready=self.ready, is_needed=True)
 
     @property
     def url(self) -> str:

@@ -20,6 +20,7 @@ from ops.local.engines import Postgres, Valkey
 from ops.local.secrets_file import Secrets
 from ops.processes import ports
 from ops.processes.children import Process
+from runtime import shutdown
 
 DATABASE = "orders"
 FLOWER_PORT = 5555
@@ -133,12 +134,14 @@ def _names(role: str, count: int) -> list[str]:
 
 def relay(data: Path, environment: Mapping[str, str], name: str = "relay") -> Process:
     node = f"relay@{name}.%h" if name != "relay" else "relay@%h"
-    return _celery(data, environment, name, "worker", "-P", "solo", "-Q", "relay", "-n", node, *QUIET)
+    made = _celery(data, environment, name, "worker", "-P", "solo", "-Q", "relay", "-n", node, *QUIET)
+    return replace(made, stop_seconds=shutdown.RELAY_NODE_SECONDS)
 
 
 def worker(data: Path, environment: Mapping[str, str], name: str = "worker") -> Process:
     """A worker node with two children."""
-    return _celery(data, environment, name, "worker", "-Q", "orders,rollups", "-n", f"{name}@%h", "-c", "2", *QUIET)
+    arguments = ("worker", "-Q", "orders,rollups", "-n", f"{name}@%h", "-c", "2", *QUIET)
+    return replace(_celery(data, environment, name, *arguments), stop_seconds=shutdown.WORKER_SECONDS)
 
 
 def beat(data: Path, environment: Mapping[str, str], name: str = "beat") -> Process:

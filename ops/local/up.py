@@ -1,6 +1,7 @@
 """`orders up`: the whole system on this machine, from nothing to a delivered order.
 
-Everything is started in the order in which it is needed and stopped in reverse, whatever ends it.
+Everything is started in the order in which it is needed. Whatever ends it, the processes are stopped together, and the
+engines, which they need to the last, when they are gone.
 """
 
 import contextlib

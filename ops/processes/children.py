@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from runtime import shutdown
+
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -33,6 +35,7 @@ class Process:
     """What to run and how to tell that it is up.
 
     `ready` is polled and must be quick. `orphan_signal` is what the kernel sends the child when we die (Linux only).
+    `stop_seconds`: so long it may take to end. `is_needed`: others use it, and it is stopped when they are gone.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Process:
     env: Mapping[str, str] | None = None
     ready: Callable[[], bool] = field(default=lambda: True)
     stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = shutdown.OTHERS_SECONDS
+    is_needed: bool = False
     ready_timeout: float = 30.0
     orphan_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
@@ -98,12 +103,25 @@ class Child:
         self.kill_group()
         self._popen.wait()
 
-    def stop(self, seconds: float = 10.0) -> None:
-        """Ask, wait for at most `seconds`, then kill what is left of the group."""
-        self.ask_to_stop()
+    def stop(self) -> None:
+        """Ask, wait as long as it may take, then kill what is left of the group."""
+        stop_together([self])
+
+    def end_by(self, deadline: float) -> bool:
+        """Wait for its end until then (by the monotonic clock), and kill what is left; whether it ended by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(seconds)
+            self._popen.wait(max(0.0, deadline - time.monotonic()))
+        has_ended = self.exit_code is not None
         self.kill()
+        return has_ended
+
+
+def stop_together(children: Sequence[Child]) -> list[Child]:
+    """Ask all of them at once, and wait for as long as the slowest may take; those that had to be killed then."""
+    for child in children:
+        child.ask_to_stop()
+    deadline = time.monotonic() + max((child.process.stop_seconds for child in children), default=0.0)
+    return [child for child in children if not child.end_by(deadline)]
 
 
 def _tether(orphan_signal: signal.Signals) -> Callable[[], None] | None:

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from ops.failures import StartError
-from ops.processes.children import Child, Process
+from ops.processes.children import Child, Process, stop_together
 from ops.processes.log_stream import LogStream, Pump
 
 TICK_SECONDS = 0.05
@@ -20,7 +20,6 @@ DELAY_SECONDS_MIN = 0.2
 DELAY_SECONDS_MAX = 5.0
 STEADY_SECONDS = 10.0
 DEATHS_BEFORE_READY_MAX = 5
-STOP_SECONDS = 10.0
 
 
 class _Kept:
@@ -65,7 +64,7 @@ class _Kept:
         self.deaths_before_ready += not self.ready
         how = f"signal {-exit_code}" if exit_code < 0 else f"exit {exit_code}"
         then = "given up" if self.given_up else f"restarting in {self._delay:.1f} s"
-        self._say(f"{self.process.name} (process {child.pid}) died: {how}; {then}")
+        self.say(f"{self.process.name} (process {child.pid}) died: {how}; {then}")
         self._delay = min(self._delay * 2, DELAY_SECONDS_MAX)
         self.child = None
 
@@ -79,9 +78,9 @@ class _Kept:
                 self.spawn()
             except StartError as error:
                 self.due_at = time.monotonic() + DELAY_SECONDS_MAX
-                self._say(str(error))
+                self.say(str(error))
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
         if self._log:
             self._log.write("supervisor", line)
         else:
@@ -89,14 +88,13 @@ class _Kept:
 
 
 class Supervisor:
-    """Use as a context manager: leaving the block stops everything, in reverse order of start.
+    """Use as a context manager: leaving the block stops everything, and last what the rest needs.
 
     Without a `log` the processes write to our own stdout and stderr.
     """
 
-    def __init__(self, log: LogStream | None = None, stop_seconds: float = STOP_SECONDS) -> None:
+    def __init__(self, log: LogStream | None = None) -> None:
         self._log = log
-        self._stop_seconds = stop_seconds
         self._kept: dict[str, _Kept] = {}
         # The kernel ties a child's life to the thread that spawned it, so the watching thread, which spawns again what
         # died, must not end before the last child has been stopped.
@@ -153,12 +151,23 @@ class Supervisor:
         return child.pid if child else None
 
     def stop(self) -> None:
-        """Stop everything, last started first; returns when nothing of it is left. Safe to call twice."""
+        """Stop everything, and last what the rest needs; returns when nothing of it is left. Safe to call twice.
+
+        Those that need nobody are asked all at once: to end takes as long as the slowest of them, however many there
+        are. Whoever stops us waits for that long, too.
+        """
         self._stopping.set()
         with self._lock:
-            for child in reversed(list(self._children())):
-                child.stop(self._stop_seconds)
+            running = [kept for kept in self._kept.values() if kept.child]
+            for is_needed in (False, True):
+                self._stop([kept for kept in running if kept.process.is_needed is is_needed])
         self._finish()
+
+    def _stop(self, ending: Sequence[_Kept]) -> None:
+        killed = stop_together([kept.child for kept in ending if kept.child])
+        for kept in ending:
+            if kept.child in killed:
+                kept.say(f"{kept.process.name} did not end when it was asked to, and was killed")
 
     def kill(self) -> None:
         """End everything at once, for those who press Ctrl-C a second time. Takes no lock: `stop` may be holding it."""

@@ -1,6 +1,8 @@
 """Liveness and readiness."""
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,3 +68,16 @@ def test_a_lost_broker_leaves_the_process_ready_and_accepting(shop: Shop) -> Non
         assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
         assert readiness.json()["checks"]["broker"] == "degraded"
         assert client.order().status_code == 201
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_holds_up_no_answer(shop: Shop) -> None:
+    with socket.create_server((ports.LOOPBACK, 0)) as silent:
+        url = f"redis://{ports.LOOPBACK}:{silent.getsockname()[1]}/0"
+        with (
+            serving(create_app(settings.read({**os.environ, "BROKER_URL": url}))) as server,
+            Client(server.url, None, None) as client,
+        ):
+            asked_at = time.monotonic()
+            readiness = client.get("/health/readiness")
+            assert (readiness.status_code, readiness.json()["checks"]["broker"]) == (200, "degraded")
+            assert time.monotonic() - asked_at < 4

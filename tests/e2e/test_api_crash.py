@@ -17,12 +17,13 @@ import psutil
 import pytest
 from running_system import RunningSystem, eventually
 
+from runtime import shutdown
+
 # The supervisor waits up to 5 s before it starts again what keeps dying: that, not the clients, sets the pace.
 # `KILLS=200 make test ARGS="tests/e2e/test_api_crash.py"` takes a quarter of an hour.
 KILLS = int(os.environ.get("KILLS", "18"))
 IN_FLIGHT = 24
 CLIENTS = 8
-GRACE_SECONDS = 12
 PATIENCE_SECONDS = 40
 pytestmark = pytest.mark.timeout(200 + 10 * KILLS)
 BODY = json.dumps({"items": [{"sku": "BOWL-OAK", "quantity": 1}, {"sku": "CUP-ENAMEL", "quantity": 2}]})
@@ -176,7 +177,7 @@ def test_an_api_that_is_asked_to_stop_under_load_answers_what_it_took_and_goes(s
                 time.sleep(1)
                 stopped.append(process.pid)
                 process.terminate()
-                process.wait(GRACE_SECONDS)
+                process.wait(shutdown.API_SECONDS)
                 eventually(lambda: all_listen(system), "a new one in its place")
         finally:
             stop.set()

@@ -18,6 +18,7 @@ from running_system import RunningSystem, bare_environment, eventually, running
 
 from ops.local.client import Client
 from ops.processes import ports
+from runtime import shutdown
 
 # They start the whole system: one after the other, in one process of the test run.
 pytestmark = pytest.mark.timeout(300)
@@ -210,5 +211,8 @@ def test_the_system_stops_when_asked_and_leaves_nothing(system: RunningSystem) -
     """The last test of the system that the module shares."""
     system.process.terminate()
 
-    assert system.process.wait(60) == 0
+    assert system.process.wait(shutdown.API_SECONDS + shutdown.OTHERS_SECONDS) == 0
     assert processes_of(system.data) == []
+    log = (system.data / "log" / "orders.log").read_text()
+    assert "was killed" not in log, "each ended by itself"
+    assert "database system is shut down" in log, "PostgreSQL too, and in good order"

@@ -15,6 +15,7 @@ from models.lifecycle import MOVES
 from ops import migrate
 from runtime import database, settings
 from runtime.database import Role
+from workers.app import app
 
 # What a stranger sees of a schema: columns, constraints, indexes, comments, storage parameters.
 CATALOGUE = """
@@ -267,3 +268,14 @@ def test_every_process_is_its_role_under_time_limits_from_the_first_statement(ro
         assert connection.execute(text("SELECT current_user")).scalar_one() == role
         for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
             assert connection.execute(text(f"SHOW {limit}")).scalar_one() != "0", limit
+
+
+def test_s29_of_a_workers_limits_the_one_nearest_to_the_cause_ends_it_first() -> None:
+    configured = app.conf
+    assert database.WORKER_LOCK_TIMEOUT < database.WORKER_STATEMENT_TIMEOUT
+    assert database.WORKER_STATEMENT_TIMEOUT.total_seconds() < configured.task_time_limit
+    app.loader.import_default_modules()
+    unlimited = {name for name, task in app.tasks.items() if (task.time_limit or configured.task_time_limit) is None}
+    assert unlimited == set()
+    waits = configured.broker_transport_options
+    assert 0 < waits["socket_connect_timeout"] <= waits["socket_timeout"] <= waits["health_check_interval"] < 10

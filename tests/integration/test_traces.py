@@ -1,21 +1,26 @@
 """One trace leads from a request, through its outbox rows, to the batches that do the work, and to their statements."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from api_client import Client, Shop, assert_problem
+from api_server import serving
 from at_once import at_once
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from running_system import eventually
+from world import World
 
-from runtime import spans, tracing
+from api.app import create_app
+from runtime import shutdown, spans, tracing
 from runtime.spans import OpenTelemetrySpans
 from workers.app import app
 from workers.relay import batches_of
@@ -254,3 +259,40 @@ def test_spans_are_sent_to_a_collector() -> None:
         using.close()
         server.shutdown()
     assert b"orders-tests" in received[0] and b"GET /v1/things" in received[0]
+
+
+def test_what_an_api_did_last_is_sent_when_it_ends(world: World) -> None:
+    """Spans are sent every few seconds, and its last ones would be left."""
+    memory, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(memory, schedule_delay_millis=600_000))
+    using = OpenTelemetrySpans(provider)
+    tracing.use(using)
+    try:
+        with serving(create_app()) as server, Client(server.url, None, None) as client:
+            client.get("/v1/products")
+            assert not memory.get_finished_spans()
+        assert [span.name for span in Traces(memory).spans if span.parent is None] == ["GET /v1/products"]
+    finally:
+        tracing.use(None)
+        using.close()
+
+
+LAST_SPANS = """
+import sys
+from runtime import logs, spans
+logs.configure("tests", "WARNING", "json")
+using = spans.exporting("orders-tests", sys.argv[1])
+using.request("GET", None).end("/v1/things", 200, "req_1")
+using.flush()
+"""
+
+
+def test_a_collector_that_takes_nothing_holds_up_no_end() -> None:
+    """To the SDK it is worth 10 s, and 30 s at exit."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+        began = time.monotonic()
+        command = [sys.executable, "-c", LAST_SPANS, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < shutdown.FLUSH_SECONDS + 6
+    assert "the collector does not take the last spans; they are lost" in done.stderr

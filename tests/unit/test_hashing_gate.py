@@ -37,7 +37,7 @@ async def gate(hashing: Hashing) -> AsyncIterator[HashingGate]:
         yield opened
     finally:
         hashing.let_go.set()
-        await asyncio.to_thread(opened.close)
+        await opened.close()
 
 
 def run(test: Callable[[HashingGate, Hashing], Awaitable[None]]) -> None:
@@ -125,5 +125,20 @@ def test_s4_hashing_is_done_by_threads_of_the_gate_and_the_loop_goes_on() -> Non
         hashing.let_go.set()
         await asyncio.gather(*callers)
         assert all(name.startswith("hashing") for name in hashing.begun)
+
+    run(test)
+
+
+def test_closing_waits_for_what_is_being_hashed_and_not_for_ever() -> None:
+    async def test(opened: HashingGate, hashing: Hashing) -> None:
+        callers = await occupied(opened, hashing, AT_ONCE + 3)
+        asked_at = time.monotonic()
+        await opened.close(0.1)
+        assert time.monotonic() - asked_at < PATIENCE_SECONDS / 2
+        assert len(hashing.begun) == AT_ONCE, "what waited is not hashed any more"
+        hashing.let_go.set()
+        await opened.close()
+        assert [await caller for caller in callers[:AT_ONCE]] == ["hashed"] * AT_ONCE
+        await asyncio.gather(*callers, return_exceptions=True)
 
     run(test)

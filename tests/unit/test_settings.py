@@ -62,6 +62,26 @@ def test_a_bad_setting_is_named_and_its_value_is_not_repeated(name: str, value: 
 
 
 @pytest.mark.parametrize(
+    ("named", "given"),
+    [
+        ("STATEMENT_TIMEOUT", {"STATEMENT_TIMEOUT": "0"}),
+        ("LOCK_TIMEOUT", {"LOCK_TIMEOUT": "0"}),
+        ("LOCK_TIMEOUT", {"LOCK_TIMEOUT": "0.0004"}),  # PostgreSQL counts milliseconds: none of them is no limit
+        ("STATEMENT_TIMEOUT", {"STATEMENT_TIMEOUT": "PT1H", "ANSWER_TIMEOUT": "300"}),
+        ("LOCK_TIMEOUT", {"LOCK_TIMEOUT": "3"}),
+        ("LOCK_TIMEOUT", {"STATEMENT_TIMEOUT": "2"}),
+        ("STATEMENT_TIMEOUT", {"STATEMENT_TIMEOUT": "10"}),
+        ("STATEMENT_TIMEOUT", {"ANSWER_TIMEOUT": "3"}),
+    ],
+)
+def test_s29_limits_are_limits_and_who_is_nearer_to_the_cause_gives_up_first(named: str, given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=f"^{named}") as error:
+        settings.read({**GOOD, **given})
+    assert len(str(error.value).splitlines()) == 1
+    settings.read({**GOOD, "LOCK_TIMEOUT": "0.001", "STATEMENT_TIMEOUT": "0.002", "ANSWER_TIMEOUT": "0.003"})
+
+
+@pytest.mark.parametrize(
     ("spelled", "meant"),
     [("90", timedelta(seconds=90)), ("0.5", timedelta(seconds=0.5)), ("PT24H", timedelta(days=1))],
 )

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -34,9 +36,12 @@ def child(name: str, code: str, *arguments: object, ready: Callable[[], bool] = 
 
 
 SLEEP = "import time; time.sleep(600)"
+# When it is asked to stop, it waits until so many have been asked, and notes its own end.
 NOTE_STOP = """
 import pathlib, signal, sys, time
 def stop(*_):
+    pathlib.Path(f"{sys.argv[1]}-asked-{sys.argv[2]}").touch()
+    while len(list(pathlib.Path(sys.argv[1]).parent.glob("*-asked-*"))) < int(sys.argv[3]): time.sleep(0.01)
     with open(sys.argv[1], "a") as file: file.write(sys.argv[2])
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
@@ -47,6 +52,16 @@ WITH_A_CHILD = """
 import pathlib, signal, subprocess, sys, time
 heir = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
 pathlib.Path(sys.argv[1]).write_text(str(heir.pid))
+time.sleep(600)
+"""
+SLOW_TO_END = """
+import pathlib, signal, sys, time
+def stop(*_):
+    time.sleep(0.5)
+    pathlib.Path(sys.argv[1]).write_text("written")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path(sys.argv[1]).touch()
 time.sleep(600)
 """
 STUBBORN = """
@@ -73,13 +88,18 @@ def test_start_returns_when_the_process_says_that_it_is_ready(supervisor: Superv
     assert flag.exists()
 
 
-def test_processes_are_stopped_in_the_reverse_order_of_their_start(log: LogStream, tmp_path: Path) -> None:
-    stops = tmp_path / "stops"
+def test_what_others_need_is_stopped_when_they_are_gone_and_these_are_asked_all_at_once(
+    log: LogStream, tmp_path: Path
+) -> None:
+    stops, asked_before = tmp_path / "stops", {"engine": 1, "a": 3, "b": 3, "c": 3}
     with Supervisor(log) as supervisor:
-        for name in "abc":
-            supervisor.start(child(name, NOTE_STOP, stops, name, ready=Path(f"{stops}{name}").exists))
+        for name, others in asked_before.items():
+            noting = child(name, NOTE_STOP, stops, name, others, ready=Path(f"{stops}{name}").exists)
+            supervisor.start(replace(noting, is_needed=name == "engine"))
 
-    assert stops.read_text() == "cba"
+    assert sorted(stops.read_text().removesuffix("engine")) == ["a", "b", "c"], "none of them waited for another's end"
+    assert stops.read_text().endswith("engine")
+    assert "was killed" not in log.path.read_text()
 
 
 def test_a_killed_process_is_started_again(supervisor: Supervisor) -> None:
@@ -116,12 +136,32 @@ def test_stopping_takes_the_whole_group(log: LogStream, tmp_path: Path) -> None:
 
 def test_a_process_that_ignores_the_request_to_stop_is_killed(log: LogStream, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
-    with Supervisor(log, stop_seconds=0.3) as supervisor:
-        supervisor.start(child("stubborn", STUBBORN, flag, ready=flag.exists))
+    with Supervisor(log) as supervisor:
+        supervisor.start(replace(child("stubborn", STUBBORN, flag, ready=flag.exists), stop_seconds=0.3))
         pid = supervisor.pid("stubborn")
 
     assert pid is not None
     assert gone(pid)
+    assert "stubborn did not end when it was asked to, and was killed" in log.path.read_text()
+
+
+def test_many_that_ignore_the_request_cost_no_more_time_than_one(log: LogStream, tmp_path: Path) -> None:
+    with Supervisor(log) as supervisor:
+        for name in "abcde":
+            stubborn = child(name, STUBBORN, tmp_path / name, ready=(tmp_path / name).exists)
+            supervisor.start(replace(stubborn, stop_seconds=1.0))
+        asked_at = time.monotonic()
+
+    assert time.monotonic() - asked_at < 4
+
+
+def test_who_needs_longer_than_others_may_take_it(log: LogStream, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    with Supervisor(log) as supervisor:
+        supervisor.start(replace(child("quick", SLEEP), stop_seconds=0.1))
+        supervisor.start(replace(child("slow", SLOW_TO_END, slow, ready=slow.exists), stop_seconds=10.0))
+
+    assert slow.read_text() == "written"
 
 
 def test_a_process_that_never_gets_ready_is_given_up_with_its_last_words(supervisor: Supervisor) -> None:
