@@ -85,8 +85,8 @@ class RelayStep(bootsteps.StartStopStep):
 
     def _rest(self, what: str, error: Exception) -> None:
         seconds = self._back_off.after_failure()
-        cause = type(error.__cause__ or error).__name__
-        log.warning(what, error=cause, seconds=seconds, exc_info=not _is_expected(error))
+        cause = database.cause_in_words(error.__cause__ or error)
+        log.warning(what, **cause, seconds=seconds, exc_info=not _is_expected(error))
         self._pause(seconds)
 
     def _stand_by(self, connection: Connection) -> None:

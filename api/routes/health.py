@@ -1,9 +1,7 @@
 """Whether this process lives, and whether it can serve."""
 
 import asyncio
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Literal
 
 from fastapi import APIRouter
 from redis.asyncio import Redis
@@ -16,34 +14,12 @@ from api.dependencies import OurServices
 from api.identity.access import Public
 from api.patience import soon
 from api.services import Services
-from api.views.base import View
+from api.views.health import Check, ChecksView, LivenessView, ReadinessView
 from models import migrations
 
 router = APIRouter(prefix="/health", tags=["health"], dependencies=[Public])
 
 PROBE_SECONDS = 1.0
-
-
-class Check(StrEnum):
-    OK = "ok"
-    FAILED = "failed"
-    BEHIND = "behind"
-    DEGRADED = "degraded"
-
-
-class LivenessView(View):
-    status: Literal["ok"] = "ok"
-
-
-class ChecksView(View):
-    database: Check
-    migrations: Check
-    broker: Check
-
-
-class ReadinessView(View):
-    status: Literal["ok", "degraded", "unavailable"]
-    checks: ChecksView
 
 
 @router.get("/liveness")
