@@ -142,3 +142,17 @@ def test_closing_waits_for_what_is_being_hashed_and_not_for_ever() -> None:
         await asyncio.gather(*callers, return_exceptions=True)
 
     run(test)
+
+
+def test_s4_a_thread_that_was_kept_from_hashing_rests_for_as_long_before_the_next() -> None:
+    kept_waiting = 0.1
+
+    def hash_slowly() -> float:
+        time.sleep(kept_waiting)  # as if others had the processor
+        return time.monotonic()
+
+    async def test(opened: HashingGate, _hashing: Hashing) -> None:
+        ended = await asyncio.gather(*(opened.run(hash_slowly) for _ in range(AT_ONCE)))
+        assert await opened.run(time.monotonic) >= min(ended) + 0.9 * kept_waiting
+
+    run(test)
